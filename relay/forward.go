@@ -1,0 +1,149 @@
+package relay
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/netip"
+	"sync"
+
+	"cardea/relay/plane"
+	"cardea/relay/rtp"
+	"cardea/relay/srtp"
+	"cardea/relay/stream"
+	"cardea/relay/udp"
+)
+
+// forwarder copies a stream to a UDP address: a sink like any subscriber, without a transport of its own.
+type forwarder struct {
+	relay  *Relay
+	cfg    plane.Forwarder
+	to     netip.AddrPort
+	socket int
+
+	mu     sync.Mutex // guards the attachment; taken before the stream's lock
+	stream *stream.Stream
+
+	// Guarded by the stream's lock.
+	out   *srtp.Sender
+	shift int64 // makes sequence numbers go on when the substream changes
+	last  int64
+	layer int8
+	begun bool
+}
+
+var (
+	_ stream.Sink                    = (*forwarder)(nil)
+	_ stream.Watcher[*stream.Stream] = (*forwarder)(nil)
+)
+
+// srtpKeySize is the length of an AES_CM_128 master key with its salt (RFC 4568 section 6.2).
+const srtpKeySize = 30
+
+func (r *Relay) newForwarder(f plane.Forwarder) (*forwarder, error) {
+	to, err := netip.ParseAddrPort(f.Address)
+	if err != nil || f.ID == "" {
+		return nil, fmt.Errorf("%w: forwarder %q to %q", plane.ErrInvalid, f.ID, f.Address)
+	}
+	made := &forwarder{relay: r, cfg: f, to: netip.AddrPortFrom(to.Addr().Unmap(), to.Port()), socket: -1, layer: -1}
+	for i, s := range r.sockets {
+		if s.LocalAddr().Addr().Is4() == made.to.Addr().Is4() {
+			made.socket = i
+			break
+		}
+	}
+	if made.socket < 0 {
+		return nil, fmt.Errorf("%w: no media address of the family of %s", plane.ErrInvalid, made.to)
+	}
+	if f.SRTPSuite == 0 {
+		return made, nil
+	}
+	profile := srtp.AES128CMHMACSHA180
+	if f.SRTPSuite == 32 {
+		profile = srtp.AES128CMHMACSHA132
+	}
+	if len(f.SRTPKey) != srtpKeySize {
+		return nil, fmt.Errorf("%w: SRTP key of %d bytes, not %d (base64 of %d characters)", plane.ErrInvalid,
+			len(f.SRTPKey), srtpKeySize, base64.StdEncoding.EncodedLen(srtpKeySize))
+	}
+	keys, err := srtp.NewKeys(profile, f.SRTPKey[:profile.KeyLen()], f.SRTPKey[profile.KeyLen():])
+	if err != nil {
+		return nil, err
+	}
+	made.out = keys.NewSender(f.SSRC)
+	return made, nil
+}
+
+func (f *forwarder) start() { f.relay.env.Streams.Watch(f.cfg.Stream, f) }
+func (f *forwarder) stop()  { f.relay.env.Streams.Unwatch(f.cfg.Stream, f) }
+
+// Appeared implements [stream.Watcher].
+func (f *forwarder) Appeared(s *stream.Stream) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stream != nil {
+		f.stream.RemoveSink(f)
+	}
+	f.stream = s
+	s.AddSink(f)
+	s.RequestKeyframe()
+}
+
+// Vanished implements [stream.Watcher].
+func (f *forwarder) Vanished(s *stream.Stream) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stream == s {
+		s.RemoveSink(f)
+		f.stream = nil
+	}
+}
+
+// Forward implements [stream.Sink]. Packets go out as they came, but for what the configuration replaces.
+func (f *forwarder) Forward(burst []*stream.Packet, _ int64, out *udp.Outbox) {
+	for _, p := range burst {
+		if len(p.Payload) == 0 || !f.takes(p) {
+			continue
+		}
+		h := rtp.Header{
+			Marker: p.Marker, PayloadType: p.PayloadType, Timestamp: p.Timestamp, SSRC: p.SSRC,
+			SequenceNumber: uint16(p.Seq + f.shift), //nolint:gosec // modular
+		}
+		f.last = max(f.last, p.Seq+f.shift)
+		if f.cfg.PayloadType != 0 {
+			h.PayloadType = f.cfg.PayloadType
+		}
+		if f.cfg.SSRC != 0 {
+			h.SSRC = f.cfg.SSRC
+		}
+		overhead := 0
+		if f.out != nil {
+			overhead = srtp.AES128CMHMACSHA180.RTPOverhead()
+		}
+		buf := rtp.AppendHeader(out.Reserve(f.socket, f.to, rtp.HeaderSize+len(p.Payload)+overhead)[:0], &h)
+		buf = append(buf, p.Payload...)
+		if f.out != nil {
+			buf = f.out.Protect(buf, rtp.HeaderSize, uint64(p.Seq+f.shift)&(1<<48-1)) //nolint:gosec // modular
+		}
+		out.Commit(len(buf))
+	}
+}
+
+// takes tells whether the packet is of the substream that is forwarded; the best one is followed from keyframe to keyframe.
+func (f *forwarder) takes(p *stream.Packet) bool {
+	layer := int8(p.Layer) //nolint:gosec // below 8
+	switch {
+	case f.cfg.Substream >= 0:
+		f.layer = layer
+		return layer == f.cfg.Substream
+	case layer == f.layer:
+	case f.layer < 0 || layer > f.layer && p.Info.Keyframe:
+		f.layer = layer
+		if f.begun {
+			f.shift = f.last + 1 - p.Seq
+		}
+	default:
+		return false
+	}
+	f.begun = true
+	return true
+}

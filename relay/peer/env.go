@@ -1,0 +1,123 @@
+package peer
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"cardea/relay/bwe"
+	"cardea/relay/ice"
+	"cardea/relay/plane"
+	"cardea/relay/stream"
+	"cardea/relay/udp"
+)
+
+// Env is what the peers of one node share. Its fields are set once.
+type Env struct {
+	Certificate tls.Certificate
+	Fingerprint plane.Fingerprint
+	Sockets     []*udp.Socket // what ice.Path.Socket counts
+	Streams     *stream.Directory[*stream.Stream]
+	Channels    *stream.Directory[*Channel]
+	Clock       Clock
+	Log         *slog.Logger
+	Metrics     *Metrics
+	ICE         ice.Config
+	Bandwidth   bwe.Config
+	// Candidates returns the node's candidates.
+	Candidates func() []plane.Candidate
+	// Emit reports an event; it never blocks.
+	Emit func(plane.Event)
+	// Routed tells that packets from the path are p's from now on.
+	Routed func(p *Peer, path ice.Path)
+	// Credentials tells that checks for the local user fragment are p's.
+	Credentials func(p *Peer, ufrag string)
+	// Urgent asks for [Peer.Drain] at the ticker's next turn.
+	Urgent func(p *Peer)
+}
+
+// Clock is a node's monotonic clock in nanoseconds, with the wall time it started at: media never sees the wall clock jump.
+type Clock struct{ start time.Time }
+
+// NewClock returns a clock that starts now.
+func NewClock() Clock { return Clock{start: time.Now()} }
+
+// Now returns the nanoseconds since the clock started, at least 1.
+func (c Clock) Now() int64 { return int64(time.Since(c.start)) + 1 }
+
+// ntpEpoch is 1970 in NTP seconds (RFC 5905).
+const ntpEpoch = 2208988800
+
+// NTP returns the 64-bit NTP timestamp of a clock reading.
+func (c Clock) NTP(now int64) uint64 {
+	ns := c.start.UnixNano() + now
+	sec, frac := uint64(ns/1e9)+ntpEpoch, uint64(ns%1e9)
+	return sec<<32 | frac<<32/1e9
+}
+
+// Metrics counts what happens to all peers of a node.
+type Metrics struct {
+	PacketsIn, BytesIn     atomic.Uint64 // RTP that was authenticated
+	PacketsOut, BytesOut   atomic.Uint64 // RTP forwarded
+	AuthFailures           atomic.Uint64 // SRTP and SRTCP packets that were not authentic
+	Replayed               atomic.Uint64 // SRTP packets seen before
+	Malformed              atomic.Uint64 // RTP, RTCP and STUN that could not be parsed
+	Unbound                atomic.Uint64 // RTP of no line
+	ChecksRefused          atomic.Uint64 // connectivity checks with wrong credentials, role or attributes
+	NACKsIn, NACKsOut      atomic.Uint64 // packets asked for
+	Retransmitted          atomic.Uint64
+	RetransmissionsRefused atomic.Uint64 // by the cap on what NACKs may cost, or no longer cached
+	PLIsIn, PLIsOut        atomic.Uint64
+	Paddings               atomic.Uint64 // probe packets
+	Handshakes             atomic.Uint64
+	HandshakeFailures      atomic.Uint64
+	ICEFailures            atomic.Uint64
+	Connected              atomic.Int64
+	MessagesIn             atomic.Uint64 // data channels
+	MessagesOut            atomic.Uint64
+	MessagesDropped        atomic.Uint64
+}
+
+// NewCertificate makes the node's self-signed DTLS certificate (P-256, a year) and its fingerprint.
+func NewCertificate() (tls.Certificate, plane.Fingerprint, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, plane.Fingerprint{}, fmt.Errorf("make DTLS key: %w", err)
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return tls.Certificate{}, plane.Fingerprint{}, fmt.Errorf("make DTLS certificate: %w", err)
+	}
+	template := x509.Certificate{
+		SerialNumber: serial,
+		Subject:      pkix.Name{CommonName: "cardea"},
+		NotBefore:    time.Now().Add(-24 * time.Hour), // clients' clocks may be behind
+		NotAfter:     time.Now().AddDate(1, 0, 0),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
+	if err != nil {
+		return tls.Certificate{}, plane.Fingerprint{}, fmt.Errorf("make DTLS certificate: %w", err)
+	}
+	sum := sha256.Sum256(der)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
+		plane.Fingerprint{Algorithm: "sha-256", Value: formatFingerprint(sum[:])}, nil
+}
+
+// formatFingerprint writes a hash as RFC 8122 does: upper-case hex pairs joined by colons.
+func formatFingerprint(sum []byte) string {
+	pairs := make([]string, len(sum))
+	for i, b := range sum {
+		pairs[i] = fmt.Sprintf("%02X", b)
+	}
+	return strings.Join(pairs, ":")
+}

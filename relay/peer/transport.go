@@ -1,0 +1,103 @@
+package peer
+
+import (
+	"cardea/relay/ice"
+	"cardea/relay/plane"
+	"cardea/relay/udp"
+)
+
+// HandleBinding answers a connectivity check from a path and follows the client's nomination. The answer is appended to
+// reply, which it returns; an empty one means silence.
+func (p *Peer) HandleBinding(m *ice.Message, from ice.Path, now int64, reply []byte) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return reply[:0]
+	}
+	resp, changed, err := p.agent.HandleBinding(m, from, now, reply)
+	if err != nil {
+		p.env.Metrics.ChecksRefused.Add(1)
+		return resp
+	}
+	p.env.Routed(p, from)
+	if changed {
+		path, _ := p.agent.Selected()
+		p.use(path)
+	} else if p.dest.Load() == nil {
+		p.use(from) // nothing is nominated yet, but here somebody with our password listens
+	}
+	p.startDTLS()
+	return resp
+}
+
+// use makes a path the one that packets leave by.
+func (p *Peer) use(path ice.Path) {
+	p.dest.Store(&path)
+	p.protocol = "udp"
+	if path.Conn != nil {
+		p.protocol = "tcp"
+	}
+	p.log.Debug("path selected", "remote", path.Remote, "protocol", p.protocol)
+}
+
+// HandleDTLS takes a DTLS record that came over one of the peer's paths.
+func (p *Peer) HandleDTLS(b []byte) {
+	_, _ = p.wire.in.Write(b, nil) // a full backlog drops: DTLS sends again
+}
+
+// send writes one packet to the selected path, if there is one.
+func (p *Peer) send(b []byte) {
+	path := p.dest.Load()
+	switch {
+	case path == nil:
+	case path.Conn != nil:
+		path.Conn.Write(b)
+	default:
+		_ = p.env.Sockets[path.Socket].WriteTo(b, path.Remote) // counted there
+	}
+}
+
+// room is space for one outgoing packet: in the batch of the calling loop or, over TCP, in a buffer of its own.
+type room struct {
+	buf  []byte
+	path *ice.Path
+	out  *udp.Outbox
+}
+
+// reserve returns space for a packet of n bytes to the path.
+func reserve(out *udp.Outbox, path *ice.Path, n int) room {
+	if path.Conn != nil {
+		return room{buf: make([]byte, n), path: path} // framing copies anyway; TCP is the fallback of few
+	}
+	return room{buf: out.Reserve(int(path.Socket), path.Remote, n), path: path, out: out}
+}
+
+// commit sends the packet that was built in the space.
+func (r room) commit(packet []byte) {
+	if r.out != nil {
+		r.out.Commit(len(packet))
+		return
+	}
+	r.path.Conn.Write(packet)
+}
+
+// checkICE ends a peer whose client never came or has gone silent.
+func (p *Peer) checkICE(now int64) (down string) {
+	state := p.agent.State(now)
+	if state == p.state {
+		return ""
+	}
+	was := p.state
+	p.state = state
+	switch state {
+	case ice.Failed:
+		p.env.Metrics.ICEFailures.Add(1)
+		if was == ice.Disconnected {
+			p.env.Emit(plane.Event{Peer: p.id, Type: plane.EventICEFailed})
+		}
+		return "ICE failed"
+	case ice.Disconnected:
+		p.log.Info("the client has gone silent")
+	}
+	return ""
+}
