@@ -1,0 +1,20 @@
+// Package janus is the core of the Janus API: sessions, handles, transactions, session descriptions, trickled
+// candidates and the events of the media plane, as seen by clients.
+//
+// It knows no transport and no plugin. A transport parses requests with [Parse], gives each to [Server.Handle] and
+// delivers the events of the sessions that its [Source] owns; a [Plugin] makes one [Instance] a handle and talks back
+// through the [Handle]. The media plane is reached through [plane.Plane] alone.
+//
+// # Order
+//
+// Everything that happens to a handle (messages, events of the media plane, hangup, detach) waits in the handle's turn
+// and is worked on one after the other by a goroutine that exists only while there is something to do. What concerns
+// the session (keepalive, attach, destroy, claim) and trickled candidates are answered at once. So an ack precedes the
+// event that follows it, the plugin knows that the PeerConnection is up before the client is told, and a client's
+// events are in the order in which they happened.
+//
+// # Locks
+//
+// Server.mu before Session.mu before Source.mu; Handle.mu is a leaf and peer.mu is taken before it. No plugin is called and nothing of
+// the media plane waited for with any of them held, but peer.mu, whose purpose is to order calls for one peer.
+package janus

@@ -1,0 +1,57 @@
+package janus
+
+import "sync"
+
+// Source is where requests come from and where the events of a session go: one WebSocket connection, or HTTP as a
+// whole, whose clients poll. Sessions are owned by the source that created or last claimed them.
+type Source struct {
+	transport string
+	deliver   func(event []byte) // nil: clients poll
+
+	mu       sync.Mutex
+	gone     bool
+	sessions map[*Session]struct{}
+}
+
+// NewSource makes a source. Transport is Janus's package name ("janus.transport.websockets"). Deliver is given the
+// events of the sessions that the source owns, in order; it must not block. nil means that clients ask with
+// [Server.Poll].
+func NewSource(transport string, deliver func(event []byte)) *Source {
+	return &Source{transport: transport, deliver: deliver}
+}
+
+// Transport returns the package name of the transport.
+func (s *Source) Transport() string { return s.transport }
+
+// add takes a session; false if the source is gone already.
+func (s *Source) add(x *Session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		return false
+	}
+	if s.sessions == nil {
+		s.sessions = map[*Session]struct{}{}
+	}
+	s.sessions[x] = struct{}{}
+	return true
+}
+
+func (s *Source) remove(x *Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, x)
+}
+
+// leave marks the source as gone and returns the sessions it owned.
+func (s *Source) leave() []*Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = true
+	l := make([]*Session, 0, len(s.sessions))
+	for x := range s.sessions {
+		l = append(l, x)
+	}
+	s.sessions = nil
+	return l
+}

@@ -1,0 +1,25 @@
+package sdp
+
+// Error says why a session description cannot be used. [Parse] and [Accept] return no other error.
+type Error struct {
+	// Reason is the sentence Janus tells the client.
+	Reason string
+	// Detail says more, for the log; may be empty.
+	Detail string
+}
+
+// Error returns the reason and the detail.
+func (e *Error) Error() string {
+	if e.Detail == "" {
+		return e.Reason
+	}
+	return e.Reason + ": " + e.Detail
+}
+
+// Janus's sentences.
+const (
+	reasonStart      = "Invalid SDP (doesn't start with v=)"
+	reasonMissing    = "Missing mandatory lines (o=, s= or m=)"
+	reasonSyntax     = "Invalid SDP"
+	reasonProcessing = "Error processing SDP"
+)

@@ -1,0 +1,495 @@
+package transport_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"cardea/relay/plane"
+	"cardea/signaling/janus"
+	"cardea/signaling/janus/janustest"
+	"cardea/signaling/transport"
+
+	"github.com/coder/websocket"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type M = map[string]any
+
+// probe is a plugin that pushes as many events of a size as a message asks for.
+type probe struct{}
+
+func (probe) Info() janus.PluginInfo                         { return janus.PluginInfo{Package: "janus.plugin.probe"} }
+func (probe) Attach(h *janus.Handle) (janus.Instance, error) { return &instance{h}, nil }
+
+type instance struct{ h *janus.Handle }
+
+func (*instance) Sync(context.Context, *janus.Message) (any, bool) { return nil, false }
+func (i *instance) Async(_ context.Context, m *janus.Message) {
+	n, _ := m.Body.Int("events")
+	size, _ := m.Body.Int("size")
+	for range n {
+		i.h.Push("", M{"filler": strings.Repeat("x", int(size))}, nil)
+	}
+}
+func (*instance) Media(context.Context, plane.Event) {}
+func (*instance) Hangup(context.Context)             {}
+func (*instance) Detach(context.Context)             {}
+func (*instance) Query() any                         { return nil }
+
+// serve runs a transport on a listener of its own until the test is over, and returns the address.
+func serve(t *testing.T, run func(context.Context, net.Listener, *tls.Config) error, certs *tls.Config) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx, ln, certs) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return ln.Addr().String()
+}
+
+// testCert is a certificate for 127.0.0.1 and a client's configuration that trusts it.
+func testCert(t *testing.T) (server, client *tls.Config) {
+	s := httptest.NewUnstartedServer(nil)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	pool := x509.NewCertPool()
+	pool.AddCert(s.Certificate())
+	return &tls.Config{Certificates: s.TLS.Certificates}, &tls.Config{RootCAs: pool}
+}
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// webSocket runs a server with a WebSocket transport.
+func webSocket(t *testing.T, cfg transport.WebSocketConfig, certs *tls.Config) (*janus.Server, string) {
+	t.Helper()
+	s, _ := janustest.NewServer(t, func(c *janus.Config) { c.ReclaimTimeout = -1 }, probe{})
+	cfg.APIs = map[string]transport.API{transport.Subprotocol: s}
+	cfg.Metrics = s.Metrics()
+	cfg.Log = discard()
+	return s, serve(t, transport.NewWebSocket(cfg).Serve, certs)
+}
+
+type wsClient struct {
+	t *testing.T
+	*websocket.Conn
+}
+
+func dial(t *testing.T, addr string, opts *websocket.DialOptions) *wsClient {
+	t.Helper()
+	if opts == nil {
+		opts = &websocket.DialOptions{}
+	}
+	opts.Subprotocols = []string{"janus-protocol"}
+	scheme := "ws://"
+	if opts.HTTPClient != nil {
+		scheme = "wss://"
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, scheme+addr, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetReadLimit(-1)
+	t.Cleanup(func() { _ = c.CloseNow() })
+	return &wsClient{t, c}
+}
+
+func (c *wsClient) send(format string, args ...any) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := c.Write(ctx, websocket.MessageText, fmt.Appendf(nil, format, args...)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *wsClient) receive() M {
+	c.t.Helper()
+	m, err := c.tryReceive()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return m
+}
+
+func (c *wsClient) tryReceive() (m M, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_, b, err := c.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return m, json.Unmarshal(b, &m)
+}
+
+// open creates a session and attaches a handle.
+func (c *wsClient) open() (session, handle uint64) {
+	c.t.Helper()
+	id := func(m M) uint64 {
+		d, _ := m["data"].(M)
+		f, _ := d["id"].(float64)
+		return uint64(f)
+	}
+	c.send(`{"janus":"create","transaction":"1"}`)
+	session = id(c.receive())
+	c.send(`{"janus":"attach","plugin":"janus.plugin.probe","session_id":%d,"transaction":"2"}`, session)
+	return session, id(c.receive())
+}
+
+func within(t *testing.T, f func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !f(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it did not happen in time")
+		}
+	}
+}
+
+func TestWebSocket(t *testing.T) {
+	s, addr := webSocket(t, transport.WebSocketConfig{}, nil)
+	c := dial(t, addr, nil)
+	if c.Subprotocol() != "janus-protocol" {
+		t.Error("subprotocol", c.Subprotocol())
+	}
+	c.send(`{"janus":"ping","transaction":"a"}{"janus":"ping","transaction":"b"}`)
+	for _, want := range []string{"a", "b"} {
+		if m := c.receive(); m["janus"] != "pong" || m["transaction"] != want {
+			t.Error(m)
+		}
+	}
+	c.send("rubbish")
+	if m := c.receive(); m["error"].(M)["code"] != 454.0 || m["transaction"] != nil {
+		t.Error(m)
+	}
+	session, handle := c.open()
+	c.send(`{"janus":"message","session_id":%d,"handle_id":%d,"transaction":"3","body":{"events":3,"size":5}}`, session, handle)
+	for _, want := range []string{"ack", "event", "event", "event"} {
+		if m := c.receive(); m["janus"] != want {
+			t.Error(m)
+		}
+	}
+	// The session goes with its connection, for nobody may claim it.
+	_ = c.CloseNow()
+	within(t, func() bool { return s.Metrics().Sessions.Load() == 0 && s.Metrics().Connections.Load() == 0 })
+}
+
+func TestWebSocketTLS(t *testing.T) {
+	server, client := testCert(t)
+	_, addr := webSocket(t, transport.WebSocketConfig{}, server)
+	tr := &http.Transport{TLSClientConfig: client}
+	defer tr.CloseIdleConnections()
+	c := dial(t, addr, &websocket.DialOptions{HTTPClient: &http.Client{Transport: tr}})
+	c.send(`{"janus":"ping","transaction":"a"}`)
+	if m := c.receive(); m["janus"] != "pong" {
+		t.Error(m)
+	}
+}
+
+func TestWebSocketRefuses(t *testing.T) {
+	_, addr := webSocket(t, transport.WebSocketConfig{Origins: []string{"good.example"}}, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	tests := []struct {
+		name   string
+		opts   websocket.DialOptions
+		status int
+	}{
+		{"no subprotocol", websocket.DialOptions{}, 403},
+		{"unknown subprotocol", websocket.DialOptions{Subprotocols: []string{"chat", "janus-admin-protocol"}}, 403},
+		{"another origin", websocket.DialOptions{Subprotocols: []string{"janus-protocol"}, HTTPHeader: http.Header{"Origin": {"https://evil.example"}}}, 403},
+		{"the origin", websocket.DialOptions{Subprotocols: []string{"x", "janus-protocol"}, HTTPHeader: http.Header{"Origin": {"https://good.example"}}}, 101},
+	}
+	for _, tt := range tests {
+		c, resp, err := websocket.Dial(ctx, "ws://"+addr, &tt.opts)
+		if resp == nil || resp.StatusCode != tt.status {
+			t.Errorf("%s: %v, %v", tt.name, resp, err)
+		}
+		if c != nil {
+			_ = c.CloseNow()
+		}
+	}
+	resp, err := http.Get("http://" + addr + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	_ = resp.Body.Close()
+	if resp.StatusCode != 403 {
+		t.Error("plain HTTP:", resp.Status)
+	}
+}
+
+func TestWebSocketOversize(t *testing.T) {
+	s, addr := webSocket(t, transport.WebSocketConfig{Limits: transport.Limits{MaxMessage: 1000}}, nil)
+	c := dial(t, addr, nil)
+	c.send(`{"janus":"ping","transaction":"1","pad":"%s"}`, strings.Repeat("x", 900))
+	if m := c.receive(); m["janus"] != "pong" {
+		t.Error("a message that is just small enough:", m)
+	}
+	c.send(`{"janus":"ping","transaction":"1","pad":"%s"}`, strings.Repeat("x", 100_000))
+	if m := c.receive(); m["janus"] != "error" {
+		t.Error(m)
+	}
+	_, err := c.tryReceive()
+	if websocket.CloseStatus(err) != websocket.StatusMessageTooBig {
+		t.Error("closed with", err)
+	}
+	if s.Metrics().Oversize.Load() != 1 {
+		t.Error("not counted")
+	}
+}
+
+// TestWebSocketRate checks that a client that floods is read slowly, and that another is not.
+func TestWebSocketRate(t *testing.T) {
+	s, addr := webSocket(t, transport.WebSocketConfig{Limits: transport.Limits{Rate: 100, Burst: 10}}, nil)
+	flood := dial(t, addr, nil)
+	start := time.Now()
+	flood.send("%s", strings.Repeat(`{"janus":"ping","transaction":"f"}`, 30))
+	other := dial(t, addr, nil)
+	other.send(`{"janus":"ping","transaction":"o"}`)
+	other.receive()
+	fast := time.Since(start)
+	for range 30 {
+		flood.receive()
+	}
+	if slow := time.Since(start); slow < 150*time.Millisecond || fast > slow {
+		t.Errorf("30 requests took %v, those of another client %v", slow, fast)
+	}
+	if s.Metrics().RateLimited.Load() == 0 {
+		t.Error("not counted")
+	}
+}
+
+// TestWebSocketSlowClient checks that a client that does not read is cut, and what waits for it is bounded.
+func TestWebSocketSlowClient(t *testing.T) {
+	s, addr := webSocket(t, transport.WebSocketConfig{Limits: transport.Limits{MaxQueue: 100_000}}, nil)
+	c := dial(t, addr, nil)
+	session, handle := c.open()
+	c.send(`{"janus":"message","session_id":%d,"handle_id":%d,"transaction":"3","body":{"events":2000,"size":50000}}`, session, handle)
+	within(t, func() bool { return s.Metrics().Cut.Load() == 1 && s.Metrics().Connections.Load() == 0 })
+	within(t, func() bool { return s.Metrics().Sessions.Load() == 0 })
+}
+
+func TestWebSocketPing(t *testing.T) {
+	s, addr := webSocket(t, transport.WebSocketConfig{PingInterval: 20 * time.Millisecond, PingTimeout: 50 * time.Millisecond}, nil)
+	dead := dial(t, addr, nil) // reads nothing, so it answers no ping
+	alive := dial(t, addr, nil)
+	got := make(chan error, 1)
+	go func() {
+		_, err := alive.tryReceive()
+		got <- err
+	}()
+	within(t, func() bool { return s.Metrics().Connections.Load() == 1 })
+	alive.send(`{"janus":"ping","transaction":"1"}`)
+	if err := <-got; err != nil {
+		t.Error("a client that answers was cut:", err)
+	}
+	if _, err := dead.tryReceive(); err == nil {
+		t.Error("a client that does not answer was not cut")
+	}
+}
+
+// web runs a server with an HTTP transport.
+func web(t *testing.T, cfg transport.HTTPConfig, configure func(*janus.Config), certs *tls.Config) (*janus.Server, string) {
+	t.Helper()
+	s, _ := janustest.NewServer(t, configure, probe{})
+	cfg.Server, cfg.Log = s, discard()
+	addr := serve(t, transport.NewHTTP(cfg).Serve, certs)
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	return s, "http://" + addr
+}
+
+func request(t *testing.T, method, url, body string, head ...string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(head); i += 2 {
+		r.Header.Set(head[i], head[i+1])
+	}
+	c := &http.Client{Timeout: 40 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := c.Do(r)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, url, err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(b)
+}
+
+func TestHTTP(t *testing.T) {
+	_, url := web(t, transport.HTTPConfig{Limits: transport.Limits{MaxMessage: 1000}}, nil, nil)
+	url += "/janus"
+	post := func(path, body string) string {
+		_, b := request(t, "POST", url+path, body)
+		return b
+	}
+	if b := post("", `{"janus":"create","id":55,"transaction":"1"}`); b != `{"janus":"success","transaction":"1","data":{"id":55}}` {
+		t.Error(b)
+	}
+	var attached struct{ Data struct{ ID uint64 } }
+	if err := json.Unmarshal([]byte(post("/55", `{"janus":"attach","plugin":"janus.plugin.probe","transaction":"1"}`)), &attached); err != nil {
+		t.Fatal(err)
+	}
+	handle := fmt.Sprintf("/55/%d", attached.Data.ID)
+	ping := `{"janus":"ping","transaction":"1"}`
+	event := fmt.Sprintf(`{"janus":"event","session_id":55,"sender":%d,"plugindata":{"plugin":"janus.plugin.probe","data":{"filler":"xx"}}}`, attached.Data.ID)
+	tests := []struct {
+		method, path, body string
+		status             int
+		want               string // body, or what it contains behind a *
+	}{
+		{"POST", "", ping, 200, `{"janus":"pong","transaction":"1"}`},
+		{"POST", "/", ping, 200, `*pong`},
+		{"POST", "", "rubbish", 200, `*"code":454`},
+		{"POST", "", ping + ping, 200, `*"code":454`},
+		{"POST", "", "[]", 200, `*"code":455`},
+		{"POST", "", `{"pad":"` + strings.Repeat("x", 2000) + `"}`, 413, ""},
+		{"POST", "/abc", ping, 404, ""},
+		{"POST", "/0", ping, 404, ""},
+		{"POST", "/55/1/2", ping, 404, ""},
+		{"POST", "/55", `{"janus":"keepalive","session_id":56,"transaction":"k"}`, 200, `*"code":457`},
+		{"POST", "/55", `{"janus":"keepalive","session_id":55,"transaction":"k"}`, 200, `{"janus":"ack","session_id":55,"transaction":"k"}`},
+		{"POST", "/55/7", `{"janus":"message","handle_id":8,"transaction":"k"}`, 200, `*"code":457`},
+		{"POST", handle, `{"janus":"message","body":{"events":3,"size":2},"transaction":"k"}`, 200, `{"janus":"ack","session_id":55,"transaction":"k"}`},
+		{"GET", "/55", "", 200, event},
+		{"GET", "/55?maxev=5&rid=123", "", 200, "[" + event + "," + event + "]"},
+		{"GET", "/info", "", 200, `*"janus":"server_info"`},
+		{"GET", "", "", 404, ""},
+		{"GET", "/whatever", "", 404, ""},
+		{"GET", "/56", "", 404, ""},
+		{"GET", "/55/7", "", 302, ""},
+		{"GET", "/../other", "", 404, ""},
+		{"PUT", "", "", 200, `{"janus":"error","error":{"code":450,"reason":"Unsupported method PUT"}}`},
+		{"HEAD", "", "", 200, ""},
+		{"OPTIONS", "/55", "", 200, ""},
+	}
+	for _, tt := range tests {
+		resp, b := request(t, tt.method, url+tt.path, tt.body)
+		if resp.StatusCode != tt.status {
+			t.Errorf("%s %q %.60s: status %d, want %d", tt.method, tt.path, tt.body, resp.StatusCode, tt.status)
+		}
+		if part, ok := strings.CutPrefix(tt.want, "*"); ok && !strings.Contains(b, part) || !ok && b != tt.want {
+			t.Errorf("%s %q %.60s: %s, want %s", tt.method, tt.path, tt.body, b, tt.want)
+		}
+		if resp.Header.Get("Access-Control-Allow-Origin") != "*" || resp.Header.Get("Access-Control-Max-Age") != "86400" {
+			t.Errorf("%s %q: headers %v", tt.method, tt.path, resp.Header)
+		}
+	}
+	if resp, _ := request(t, "GET", url+"/55/7", ""); resp.Header.Get("Location") != "/janus/55" {
+		t.Error("Location", resp.Header.Get("Location"))
+	}
+	if resp, _ := request(t, "GET", strings.TrimSuffix(url, "/janus")+"/januses", ""); resp.StatusCode != 404 {
+		t.Error("a path that only begins like the API's:", resp.Status)
+	}
+}
+
+// TestHTTPPollWaits checks that a poll waits for an event, also over TLS.
+func TestHTTPPollWaits(t *testing.T) {
+	_, url := web(t, transport.HTTPConfig{}, func(c *janus.Config) { c.APISecret = "s" }, nil)
+	url += "/janus"
+	request(t, "POST", url, `{"janus":"create","id":55,"apisecret":"s","transaction":"1"}`)
+	_, b := request(t, "POST", url+"/55", `{"janus":"attach","plugin":"janus.plugin.probe","apisecret":"s","transaction":"1"}`)
+	_, rest, _ := strings.Cut(b, `"data":{"id":`)
+	handle, _, _ := strings.Cut(rest, "}")
+	for _, q := range []string{"", "?apisecret=wrong", "?token=s"} {
+		if resp, b := request(t, "GET", url+"/55"+q, ""); resp.StatusCode != 403 || b != "" {
+			t.Errorf("poll with %q: %s", q, resp.Status)
+		}
+	}
+	got := make(chan string, 1)
+	go func() {
+		_, b := request(t, "GET", url+"/55?apisecret=s&maxev=3", "")
+		got <- b
+	}()
+	request(t, "POST", url+"/55/"+handle, `{"janus":"message","body":{"events":1},"apisecret":"s","transaction":"1"}`)
+	if b := <-got; !strings.HasPrefix(b, `[{"janus":"event"`) {
+		t.Error(b)
+	}
+	go func() {
+		_, b := request(t, "GET", url+"/55?apisecret=s", "")
+		got <- b
+	}()
+	time.Sleep(20 * time.Millisecond) // to be there first, most of the time; either way the poll must end
+	request(t, "POST", url+"/55", `{"janus":"destroy","apisecret":"s","transaction":"1"}`)
+	if b := <-got; b != `{"janus":"keepalive"}` && b != "" {
+		t.Error("poll of a session that ended:", b)
+	}
+}
+
+func TestHTTPTLS(t *testing.T) {
+	server, client := testCert(t)
+	_, url := web(t, transport.HTTPConfig{BasePath: "api"}, nil, server)
+	tr := &http.Transport{TLSClientConfig: client, ForceAttemptHTTP2: true}
+	defer tr.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: tr}).Post(strings.Replace(url, "http", "https", 1)+"/api", "application/json", bytes.NewReader([]byte(`{"janus":"ping","transaction":"1"}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if b, _ := io.ReadAll(resp.Body); !strings.Contains(string(b), "pong") || resp.ProtoMajor != 2 {
+		t.Errorf("%s %s", resp.Proto, b)
+	}
+}
+
+func TestCORS(t *testing.T) {
+	_, url := web(t, transport.HTTPConfig{Origin: "https://good.example", EnforceOrigin: true}, nil, nil)
+	ask := func(origin string) *http.Response {
+		resp, _ := request(t, "OPTIONS", url+"/janus", "", "Origin", origin, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type")
+		return resp
+	}
+	if resp := ask("https://evil.example"); resp.StatusCode != 403 {
+		t.Error("another origin:", resp.Status)
+	}
+	resp := ask("https://good.example")
+	for k, want := range map[string]string{
+		"Access-Control-Allow-Origin": "https://good.example", "Access-Control-Allow-Credentials": "true", "Vary": "Origin",
+		"Access-Control-Allow-Methods": "POST", "Access-Control-Allow-Headers": "content-type",
+	} {
+		if got := resp.Header.Get(k); got != want || resp.StatusCode != 200 {
+			t.Errorf("%s: %q, want %q", k, got, want)
+		}
+	}
+}
+
+// TestServeFails checks that a listener's failure is an error and not an end.
+func TestServeFails(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = ln.Close()
+	s, _ := janustest.NewServer(t, nil)
+	w := transport.NewWebSocket(transport.WebSocketConfig{Metrics: s.Metrics(), Log: discard()})
+	if err := w.Serve(t.Context(), ln, nil); !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,151 @@
+package videoroom
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"cardea/relay/plane"
+	"cardea/signaling/janus"
+)
+
+const (
+	// maxForwarders bounds the forwarders of a publisher.
+	maxForwarders = 128
+	// resolveTime bounds the look-up of a host's name.
+	resolveTime = 3 * time.Second
+)
+
+// forwarder copies a stream to a UDP address. Everything in it is set once.
+type forwarder struct {
+	id       uint32
+	name     string // in the media plane
+	stream   *stream
+	host     netip.Addr
+	port     uint16
+	rtcpPort uint16 // remote, 0 for none
+	pt       uint8  // 0 keeps the publisher's
+	ssrc     uint32 // 0 keeps the publisher's
+	follow   bool   // the best simulcast substream, not a certain one
+	layer    int    // that one
+	srtp     srtp
+	remote   string // the remotization it belongs to, "" for none
+}
+
+// srtp says how a forwarder encrypts; the zero value that it does not.
+type srtp struct {
+	suite  int // 32 or 80
+	key    []byte
+	hidden bool // said of one stream only: Janus does not tell of that
+}
+
+// forwarderInfo is what is told of a forwarder.
+type forwarderInfo struct {
+	StreamID       uint32 `json:"stream_id"`
+	Host           string `json:"host"`
+	Port           uint16 `json:"port"`
+	Type           string `json:"type"`
+	LocalRTCPPort  *int   `json:"local_rtcp_port,omitempty"`
+	RemoteRTCPPort uint16 `json:"remote_rtcp_port,omitempty"`
+	PayloadType    uint8  `json:"pt,omitempty"`
+	SSRC           uint32 `json:"ssrc,omitempty"`
+	Substream      int    `json:"substream,omitempty"`
+	SRTP           bool   `json:"srtp,omitempty"`
+}
+
+func (f *forwarder) info() forwarderInfo {
+	i := forwarderInfo{StreamID: f.id, Host: f.host.String(), Port: f.port, Type: f.stream.kind.String(), RemoteRTCPPort: f.rtcpPort,
+		PayloadType: f.pt, SSRC: f.ssrc, Substream: f.layer, SRTP: f.srtp.suite != 0 && !f.srtp.hidden}
+	if f.rtcpPort != 0 {
+		i.LocalRTCPPort = new(int) // which port the media plane uses is its own affair
+	}
+	return i
+}
+
+// planned is what the media plane is told of the forwarder.
+func (f *forwarder) planned() plane.Forwarder {
+	p := plane.Forwarder{ID: f.name, Stream: f.stream.id(), Address: netip.AddrPortFrom(f.host, f.port).String(), PayloadType: f.pt,
+		SSRC: f.ssrc, Substream: -1, SRTPSuite: f.srtp.suite, SRTPKey: f.srtp.key, RTCPPort: f.rtcpPort}
+	switch {
+	case f.follow && p.SSRC == 0:
+		p.SSRC = f.id // several substreams need one SSRC
+	case !f.follow && f.stream.simulcast:
+		p.Substream = int8(f.layer)
+	}
+	return p
+}
+
+// addForwarder registers a forwarder with its publisher.
+func (p *participant) addForwarder(f *forwarder) error {
+	if len(p.forwarders) >= maxForwarders {
+		return refuse(codeUnknown, "Too many forwarders")
+	}
+	f.id = random32(func(n uint32) bool { return p.forwarders[n] != nil })
+	f.name = fmt.Sprintf("%s/%s/%d", p.room.name(), p.id, f.id)
+	p.forwarders[f.id] = f
+	return nil
+}
+
+// resolve finds the address of a host.
+func (p *Plugin) resolve(ctx context.Context, host, family string) (netip.Addr, error) {
+	network := "ip"
+	switch strings.ToLower(family) {
+	case "":
+	case "ipv4":
+		network = "ip4"
+	case "ipv6":
+		network = "ip6"
+	default:
+		return netip.Addr{}, refuse(codeInvalidElement, "Unsupported protocol family (%s)", family)
+	}
+	unresolved := refuse(codeInvalidElement, "Could not resolve address (%s)...", host)
+	if a, err := netip.ParseAddr(host); err == nil {
+		a = a.Unmap()
+		if network == "ip4" && !a.Is4() || network == "ip6" && a.Is4() || a.Zone() != "" {
+			return netip.Addr{}, unresolved
+		}
+		return a, nil
+	}
+	if host == "" || strings.Trim(host, "0123456789.") == "" {
+		return netip.Addr{}, unresolved // meant as an address: no name ends in a number
+	}
+	resolver := p.cfg.Resolver
+	if resolver == nil {
+		resolver = net.DefaultResolver
+	}
+	ctx, cancel := context.WithTimeout(ctx, resolveTime)
+	defer cancel()
+	addrs, err := resolver.LookupNetIP(ctx, network, host)
+	if err != nil || len(addrs) == 0 {
+		return netip.Addr{}, unresolved
+	}
+	return addrs[0].Unmap(), nil
+}
+
+// startForwarders tells the media plane of forwarders.
+func startForwarders(ctx context.Context, h *janus.Handle, list []*forwarder) {
+	for _, f := range list {
+		if err := h.Plane().Forward(ctx, f.planned()); err != nil {
+			h.Log().Warn("stream not forwarded", "mid", f.stream.mid, "to", f.host.String()+":"+strconv.Itoa(int(f.port)), "error", err)
+			continue
+		}
+		if f.stream.kind == plane.Video {
+			if err := h.Keyframe(ctx, f.stream.id()); err != nil {
+				h.Log().Debug("keyframe not requested", "mid", f.stream.mid, "error", err)
+			}
+		}
+	}
+}
+
+// stopForwarders ends forwarders by their names in the media plane.
+func stopForwarders(ctx context.Context, h *janus.Handle, names []string) {
+	for _, name := range names {
+		if err := h.Plane().StopForward(ctx, name); err != nil {
+			h.Log().Warn("forwarder not stopped", "error", err)
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package videoroom
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	"cardea/signaling/janus"
+)
+
+// Package is the name that clients attach to.
+const Package = "janus.plugin.videoroom"
+
+const defaultMaxRooms = 100_000
+
+// Plugin is the VideoRoom plugin.
+type Plugin struct {
+	cfg Config // set once
+	ids ids
+	log *slog.Logger
+
+	storing sync.Mutex // held over changes of permanent rooms, so that they reach the store in order
+
+	mu    sync.RWMutex
+	rooms map[ID]*room // guarded by mu
+	made  uint64       // rooms so far, guarded by mu
+}
+
+var _ janus.Plugin = (*Plugin)(nil)
+
+// New makes the plugin with its configured rooms.
+func New(cfg Config) (*Plugin, error) {
+	if cfg.MaxRooms <= 0 {
+		cfg.MaxRooms = defaultMaxRooms
+	}
+	p := &Plugin{cfg: cfg, ids: ids{strings: cfg.StringIDs}, log: cfg.Log, rooms: make(map[ID]*room)}
+	if p.log == nil {
+		p.log = slog.Default()
+	}
+	for _, rc := range cfg.Rooms {
+		id, err := p.ids.parse(rc.ID)
+		if err != nil {
+			return nil, fmt.Errorf("configured room: %w", err)
+		}
+		if err := rc.validate(); err != nil {
+			return nil, fmt.Errorf("configured room %s: %w", rc.ID, err)
+		}
+		rc.normal()
+		if p.insert(id, rc) == nil {
+			return nil, fmt.Errorf("configured room %s: there are two, or too many rooms", rc.ID)
+		}
+	}
+	return p, nil
+}
+
+// Info describes the plugin.
+func (p *Plugin) Info() janus.PluginInfo {
+	return janus.PluginInfo{
+		Package: Package, Name: "JANUS VideoRoom plugin", Author: "Cardea",
+		Description: "A conference server: rooms of publishers and of subscribers to any of their streams.",
+		Version:     9, VersionString: "0.0.9",
+	}
+}
+
+// Attach makes the plugin's side of a handle.
+func (p *Plugin) Attach(h *janus.Handle) (janus.Instance, error) {
+	return &session{plugin: p, h: h}, nil
+}
+
+// Admin answers a request of the admin API (message_plugin). Those are the synchronous requests of clients, with the same
+// checks.
+func (p *Plugin) Admin(ctx context.Context, body janus.Object) any {
+	name, err := requestName(body)
+	if err != nil {
+		return refusal(err)
+	}
+	f, ok := syncRequests[name]
+	if !ok {
+		return refusal(unknownRequest(body))
+	}
+	reply, err := f(p, ctx, body)
+	if err != nil {
+		return refusal(err)
+	}
+	return reply
+}
+
+// RoomCount returns the number of rooms.
+func (p *Plugin) RoomCount() int {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return len(p.rooms)
+}
+
+// insert makes a room, unless its id is taken or there are too many: then it returns nil.
+func (p *Plugin) insert(id ID, cfg RoomConfig) *room {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rooms[id] != nil || len(p.rooms) >= p.cfg.MaxRooms {
+		return nil
+	}
+	p.made++
+	r := newRoom(id, p.made, cfg)
+	r.addDummy(p.ids)
+	p.rooms[id] = r
+	return r
+}
+
+// find returns the room of an id, nil when there is none.
+func (p *Plugin) find(id ID) *room {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.rooms[id]
+}
+
+// forget takes a room out of the directory.
+func (p *Plugin) forget(r *room) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rooms[r.id] == r {
+		delete(p.rooms, r.id)
+	}
+}
+
+// all returns the rooms in the order of their making.
+func (p *Plugin) all() []*room {
+	p.mu.RLock()
+	rooms := make([]*room, 0, len(p.rooms))
+	for _, r := range p.rooms {
+		rooms = append(rooms, r)
+	}
+	p.mu.RUnlock()
+	slices.SortFunc(rooms, func(a, b *room) int {
+		if a.order < b.order {
+			return -1
+		}
+		return 1
+	})
+	return rooms
+}
+
+// visit calls f with the room of a request, locked.
+func (p *Plugin) visit(body janus.Object, f func(r *room) (object, error)) (object, error) {
+	id := p.ids.get(body, "room")
+	r := p.find(id)
+	if r == nil {
+		return nil, noSuchRoom(id)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.destroyed {
+		return nil, noSuchRoom(id)
+	}
+	return f(r)
+}
+
+// manage calls f with the room of a request, locked, if the request shows the room's secret.
+func (p *Plugin) manage(body janus.Object, f func(r *room) (object, error)) (object, error) {
+	return p.visit(body, func(r *room) (object, error) {
+		if err := checkSecret(r.cfg.Secret, body, "secret"); err != nil {
+			return nil, err
+		}
+		return f(r)
+	})
+}
+
+// checkAdminKey checks the admin key of a request, if there is one to check.
+func (p *Plugin) checkAdminKey(body janus.Object) error {
+	if p.cfg.AdminKey == "" {
+		return nil
+	}
+	return checkSecret(&p.cfg.AdminKey, body, "admin_key")
+}
+
+// checkForwardKey checks the admin key of a request that forwards media, if that is locked.
+func (p *Plugin) checkForwardKey(body janus.Object) error {
+	if !p.cfg.LockRTPForward {
+		return nil
+	}
+	return p.checkAdminKey(body)
+}
+
+// save keeps a room if the request wants it permanent; it returns whether that is so now. Called with storing held.
+func (p *Plugin) save(rec Record) bool {
+	if err := p.cfg.Store.Save(rec); err != nil {
+		p.log.Error("permanent room not saved", "room", rec.ID, "error", err)
+		return false
+	}
+	return true
+}
+
+// requestName returns the name of a request in lower case.
+func requestName(body janus.Object) (string, error) {
+	if err := check(body, janus.Param{Name: "request", Type: janus.String, Required: true}); err != nil {
+		return "", err
+	}
+	return strings.ToLower(body.String("request")), nil
+}
+
+func unknownRequest(body janus.Object) error {
+	return refuse(codeInvalidRequest, "Unknown request '%s'", body.String("request"))
+}
