@@ -1,0 +1,70 @@
+# Everything is one of these; "make help" lists them.
+SHELL := /bin/bash
+
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X cardea/node.version=$(VERSION)
+LINT     := bin/golangci-lint-v2.15.0
+FUZZTIME ?= 60s
+BENCH    ?= .
+ARGS     ?=
+
+# What "make run" adds when there is no cardea.yaml: the room that Janus's demos expect.
+DEMO := $(if $(wildcard cardea.yaml),,--videoroom-rooms '[{room: 1234, description: Demo Room, publishers: 6}]')
+
+.PHONY: build run test check e2e race bench fuzz lint generate conformance help clean
+
+build: ## build the program, one static binary: bin/cardea (what plain "make" does)
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/cardea ./node/cardea
+
+run: build ## build and run a node here, with a page to try it; ARGS are options of "cardea run"
+	@echo
+	@echo "  Open http://localhost:9600 in two browser tabs. Ctrl-C stops the node."
+	@echo
+	@exec ./bin/cardea run --data-dir .data $(DEMO) $(ARGS)
+
+test: check race e2e ## everything that must pass: vet, unit tests with the race detector, browsers. Installs what it needs
+
+check: ## go vet
+	go vet ./...
+
+race: ## unit tests with the race detector
+	@e2e/setup.sh gcc=gcc gcc=libc6-dev
+	CGO_ENABLED=1 go test -race ./...
+
+e2e: build ## tests with real browsers and Janus's own client library
+	$(if $(wildcard e2e/package.json),@e2e/setup.sh node=nodejs npm=npm chromium=chromium)
+	$(if $(wildcard e2e/package.json),@e2e/setup.sh npm)
+	$(if $(wildcard e2e/package.json),npm test --silent --prefix e2e)
+
+bench: ## Go benchmarks of the packet path; BENCH selects some
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+fuzz: ## each fuzz target for FUZZTIME (60s)
+	@set -eu; \
+	grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sort | while IFS=: read -r file func; do \
+		target=$${func#func }; package=$$(dirname "$$file"); \
+		echo "== $$package $$target"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
+	done
+
+lint: $(LINT) ## golangci-lint (the first time builds it, which takes minutes)
+	$(LINT) run ./...
+
+$(LINT):
+	@echo "building golangci-lint v2.15.0 into bin/"
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	mv bin/golangci-lint $(LINT)
+
+generate: build ## write what is generated: cardea.example.yaml
+	./bin/cardea check-config --sample > cardea.example.yaml.new
+	mv cardea.example.yaml.new cardea.example.yaml
+
+conformance: build ## Janus API conformance runner in CONFORM=DIR against nodes of this tree; ARGS go to the runner
+	@[ -n "$(CONFORM)" ] || { echo "make conformance CONFORM=DIR"; exit 2; }
+	e2e/conformance/run.sh '$(CONFORM)' $(ARGS)
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+clean: ## remove what was built or installed into the tree
+	rm -rf bin .data e2e/node_modules

@@ -1,0 +1,52 @@
+// Command cardea is a node of the mesh: Janus API signaling, media forwarding, STUN and TURN in one program.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// command is one thing the program does. run gets what stands after the command's name and returns when it is done.
+type command struct {
+	name, summary string
+	run           func(ctx context.Context, args []string, out io.Writer) error
+}
+
+var commands = []command{
+	{"run", "run a node until SIGTERM or SIGINT", run},
+	{"status", "tell how the node on this machine is doing", status},
+	{"rooms", "list the rooms on the node", rooms},
+	{"check-config", "check a configuration, or print a sample", checkConfig},
+	{"version", "print the version", printVersion},
+}
+
+// Exit codes.
+const (
+	exitFailure = 1 // what was asked for did not work
+	exitUsage   = 2 // wrong command line or configuration
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(ctx, stop) // a second signal kills
+	os.Exit(exit(os.Stderr, dispatch(ctx, os.Args[1:], os.Stdout)))
+}
+
+// exit reports an error and returns the program's exit code.
+func exit(w io.Writer, err error) int {
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	fmt.Fprintln(w, "cardea:", strings.ReplaceAll(err.Error(), "\n", "\n  ")) // one line each where there are several
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	return exitFailure
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"cardea/node"
+	"cardea/node/config"
+	"cardea/node/console"
+)
+
+// askTimeout bounds one question to a node.
+const askTimeout = 10 * time.Second
+
+const askUsage = `  --url URL
+        The node's console, such as http://192.0.2.1:9600. Else it is that of the configuration.
+  --token-file FILE
+        The file with the console's token, if one is needed. Else it is that of the configuration.
+  --config FILE
+        The configuration; as for "cardea run", when not given.
+  --json
+        Print JSON.
+`
+
+// ask parses the flags of a command that asks a node, and returns whom to ask.
+func ask(name, usage string, args []string, out io.Writer) (c console.Client, asJSON bool, err error) {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	url := fs.String("url", "", "")
+	tokenFile := fs.String("token-file", "", "")
+	file := fs.String("config", "", "")
+	fs.BoolVar(&asJSON, "json", false, "")
+	if err := parse(fs, args, out, usage+askUsage, nil); err != nil {
+		return c, false, err
+	}
+	c = console.Client{URL: *url, HTTP: &http.Client{Timeout: askTimeout}}
+	if *tokenFile != "" {
+		b, err := os.ReadFile(*tokenFile)
+		if err != nil {
+			return c, false, usageError{err}
+		}
+		c.Token = strings.TrimSpace(string(b))
+	}
+	if c.URL != "" {
+		return c, asJSON, nil
+	}
+	options := flag.NewFlagSet("", flag.ContinueOnError)
+	sources := config.Flags(options)
+	if *file != "" {
+		if err := options.Parse([]string{"--config", *file}); err != nil {
+			return c, false, usageError{err}
+		}
+	}
+	cfg, _, err := load(sources)
+	if err != nil {
+		return c, false, fmt.Errorf("%w\n(--url asks a node without its configuration)", err)
+	}
+	if c.URL = node.ConsoleURL(cfg); c.URL == "" {
+		return c, false, usageError{errors.New("the configuration opens no port for the console")}
+	}
+	c.Token = cmp.Or(c.Token, string(cfg.Console.Token))
+	return c, asJSON, nil
+}
+
+// errNotReady makes the exit code of status tell whether the node is ready.
+var errNotReady = errors.New("the node is not ready")
+
+// status prints the state of a node.
+func status(ctx context.Context, args []string, out io.Writer) error {
+	client, asJSON, err := ask("status", "Usage: cardea status [options]\n\nTells how a node is doing; exit code 0 when it is ready for clients.\n", args, out)
+	if err != nil {
+		return err
+	}
+	s, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		err = printJSON(out, s)
+	} else {
+		err = printStatus(out, s)
+	}
+	if err == nil && !s.Ready {
+		err = fmt.Errorf("%w: %s", errNotReady, s.Reason)
+	}
+	return err
+}
+
+func printStatus(out io.Writer, s console.Status) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) } // errors show in Flush
+	state := "ready"
+	if !s.Ready {
+		state = "not ready: " + s.Reason
+	}
+	row("node", "%s", strings.TrimSpace(s.Node+" "+s.Region))
+	row("state", "%s", state)
+	row("version", "%s", s.Version)
+	row("up", "%s", time.Since(s.Started).Round(time.Second))
+	row("load", "%.0f %% of what it takes (CPU %.0f %%, work starts %.1f ms late)", s.Load.Share*100, s.Load.CPU*100, s.Load.LatencyMS)
+	row("memory", "%d MiB, heap %d MiB, limit %d MiB", s.Memory.Total>>20, s.Memory.Heap>>20, s.Memory.Limit>>20)
+	row("sessions", "%d (%d handles)", s.Sessions, s.Handles)
+	row("calls", "%d clients with media, %d streams, %d rooms", s.Peers, s.Streams, s.Rooms)
+	for i, l := range s.Listeners {
+		name := ""
+		if i == 0 {
+			name = "listening"
+		}
+		row(name, "%s %s\t%s", l.Network, l.Address, l.Option)
+	}
+	return w.Flush()
+}
+
+// rooms prints the rooms on a node.
+func rooms(ctx context.Context, args []string, out io.Writer) error {
+	client, asJSON, err := ask("rooms", "Usage: cardea rooms [options]\n\nLists the rooms on a node.\n", args, out)
+	if err != nil {
+		return err
+	}
+	list, err := client.Rooms(ctx)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(out, console.Rooms{Rooms: list})
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ROOM\tPLUGIN\tPARTICIPANTS\tPUBLISHERS\tSUBSCRIBERS\tDESCRIPTION")
+	for _, r := range list {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d/%d\t%d\t%s\n", printable(r.Room), r.Plugin, r.Participants, r.Publishers, r.MaxPublishers, r.Subscribers, printable(r.Description))
+	}
+	return w.Flush()
+}
+
+// printable keeps what clients chose from moving the cursor, or the columns.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+func printJSON(out io.Writer, v any) error {
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

@@ -1,0 +1,136 @@
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// Config is the whole configuration of a node. The zero value is not usable: start from [Default].
+type Config struct {
+	Node      Node      `yaml:"node"`
+	Log       Log       `yaml:"log"`
+	Janus     Janus     `yaml:"janus"`
+	VideoRoom VideoRoom `yaml:"videoroom"`
+	Media     Media     `yaml:"media"`
+	TURN      TURN      `yaml:"turn"`
+	TLS       TLS       `yaml:"tls"`
+	Console   Console   `yaml:"console"`
+	Limits    Limits    `yaml:"limits"`
+}
+
+// Node says who this node is and where it listens.
+type Node struct {
+	// Name is the node's name in logs, metrics and the console. Empty: the host's name.
+	Name string `yaml:"name"`
+	// Region is where the node stands, a free label such as eu-west, shown in the console.
+	Region string `yaml:"region"`
+	// DataDir is the directory of what must survive a restart. It is created, readable by its owner alone, when
+	// something is first written.
+	DataDir string `yaml:"data_dir"`
+	// Bind is the local address of every listener whose own section names no other. Empty: all addresses. With an
+	// address of its own (127.0.0.2, 127.0.0.3, ...) each, several nodes run on one machine.
+	Bind netip.Addr `yaml:"bind"`
+	// Advertise lists addresses under which clients reach this node when they are not the machine's own (a cloud's or a
+	// router's one-to-one NAT): PUBLIC for all local addresses of the same family, PUBLIC/LOCAL for one of them. Ports
+	// must be forwarded unchanged.
+	Advertise []Mapping `yaml:"advertise"`
+	// StopTimeout is how long a clean stop may take before connections are cut. Longer lets slow clients take their
+	// last messages; the service manager's own limit must be above it.
+	StopTimeout time.Duration `yaml:"stop_timeout"`
+}
+
+// Log says what is logged, on standard error.
+type Log struct {
+	// Level is the least severe level logged: debug, info, warn or error. Debug costs a noticeable part of the CPU.
+	Level slog.Level `yaml:"level"`
+	// Format is text for people (key=value) or json for collectors (one object a line).
+	Format string `yaml:"format"`
+}
+
+// TLS names the certificate of every listener that speaks TLS or DTLS on behalf of the node: wss, https, turns. Without
+// one these listeners stay closed. Calls themselves are encrypted either way, with keys of their own.
+type TLS struct {
+	// Certificate is a PEM file: the node's certificate, then those that lead to its authority. Read at start.
+	Certificate string `yaml:"certificate"`
+	// Key is the PEM file of the certificate's private key.
+	Key string `yaml:"key"`
+}
+
+// Console is the HTTP server for people and their tools: a page with a call to try, and the node's state. The page,
+// /healthz and /readyz are open to everybody who reaches the port; metrics and the JSON API are not.
+type Console struct {
+	// Address is the local address to listen on. Empty: node.bind.
+	Address netip.Addr `yaml:"address"`
+	// Port is the port for HTTP; 0 opens none, and then status and rooms do not work.
+	Port uint16 `yaml:"port"`
+	// HTTPSPort serves the same over TLS when tls.certificate is set; 0 opens none. Browsers give a page the camera only
+	// over HTTPS or from localhost.
+	HTTPSPort uint16 `yaml:"https_port"`
+	// Page says whether the call page is offered; the rest of the console stays without it.
+	Page bool `yaml:"page"`
+	// Allowed lists the networks (or single addresses) that may read metrics and the node's state without a token. What
+	// comes through a proxy never counts as allowed, whatever the proxy's address.
+	Allowed []Network `yaml:"allowed"`
+	// Token lets its bearer ("Authorization: Bearer TOKEN") read metrics and the node's state from anywhere. Empty: only
+	// the allowed networks may.
+	Token Secret `yaml:"token"`
+}
+
+// Limits bound what clients can take from the node. New sessions are refused before present calls suffer.
+type Limits struct {
+	// CPU is the share of the process's processor time (its cgroup's quota, else all cores) above which new sessions are
+	// refused, until it is a tenth below again; 0 never refuses. Higher packs more calls, and their delay starts to vary.
+	CPU float64 `yaml:"cpu"`
+	// SchedulingLatency is how late runnable work may start (99th percentile over some seconds) before new sessions are
+	// refused; 0 never refuses. It notices a machine that others keep busy, which the node's own CPU time does not show.
+	SchedulingLatency time.Duration `yaml:"scheduling_latency"`
+	// Memory is the size the heap is kept below at the price of more collection (Go's GOMEMLIMIT, which wins when set in
+	// the environment). 0: 90 % of the cgroup's limit, or of the machine's memory.
+	Memory Size `yaml:"memory"`
+	// Sessions is how many Janus sessions the node holds; an idle one costs some tens of kilobytes.
+	Sessions int `yaml:"sessions"`
+	// SessionRate is how many sessions a second one client address (IPv6: one /64) may create; 0 sets no limit. Offices
+	// and schools share one address, so bursts of ten seconds' worth pass.
+	SessionRate float64 `yaml:"session_rate"`
+	// HandlesPerSession is how many plugin handles a session may hold. Servers that act for many users over one session
+	// need thousands.
+	HandlesPerSession int `yaml:"handles_per_session"`
+	// RequestsPerSecond is how many requests one connection may make on average; bursts of ten times as many pass. Above it the
+	// connection is read more slowly.
+	RequestsPerSecond int `yaml:"requests_per_second"`
+	// MessageSize bounds one request, SDP included. A session description takes about 3 KiB a media line.
+	MessageSize Size `yaml:"message_size"`
+}
+
+// Default returns the configuration of a node to which nothing was said.
+func Default() Config {
+	return Config{
+		Node: Node{DataDir: "/var/lib/cardea", StopTimeout: 10 * time.Second},
+		Log:  Log{Level: slog.LevelInfo, Format: "text"},
+		Janus: Janus{
+			WSPort: 8188, WSSPort: 8989, HTTPPort: 8088, HTTPSPort: 8089,
+			SessionTimeout:        60 * time.Second,
+			ReclaimSessionTimeout: 10 * time.Second,
+			CandidatesTimeout:     45 * time.Second,
+			NoMediaTimer:          time.Second,
+		},
+		Media: Media{
+			Port: 3478, TCP: true, ReadBuffer: 4 << 20, WriteBuffer: 4 << 20, MTU: 1200,
+			StartBitrate: 1_000_000, MinBitrate: 60_000, MaxBitrate: 50_000_000, TransportCC: true,
+		},
+		TURN: TURN{
+			Enabled: true, Realm: "cardea", MinPort: 49152, MaxPort: 65535, TLSPort: 5349, DTLS: true,
+			MaxLifetime: time.Hour,
+		},
+		Console: Console{
+			Port: 9600, HTTPSPort: 9643, Page: true,
+			Allowed: []Network{network("127.0.0.0/8"), network("::1")},
+		},
+		Limits: Limits{
+			CPU: 0.85, SchedulingLatency: 200 * time.Millisecond,
+			Sessions: 20_000, SessionRate: 100, HandlesPerSession: 4096, RequestsPerSecond: 200,
+			MessageSize: 512 << 10,
+		},
+	}
+}

@@ -1,0 +1,73 @@
+package console
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// Access says who may see what is closed.
+type Access struct {
+	Token   string         // its bearer may, from anywhere; empty: there is none
+	Allowed []netip.Prefix // whoever comes from there may without a token
+}
+
+// allows tells whether the request may see what is closed.
+func (a Access) allows(r *http.Request) bool {
+	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && a.Token != "" && strings.EqualFold(scheme, "Bearer") {
+		got, want := sha256.Sum256([]byte(strings.TrimSpace(token))), sha256.Sum256([]byte(a.Token))
+		return subtle.ConstantTimeCompare(got[:], want[:]) == 1
+	}
+	for _, h := range []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via"} {
+		if r.Header.Get(h) != "" {
+			return false // who asks is not who connected
+		}
+	}
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	addr := remote.Addr().Unmap().WithZone("")
+	if addr.IsLoopback() && !local(r.Host) {
+		return false
+	}
+	for _, p := range a.Allowed {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// local tells whether a Host header names this host as only a person or a tool on it would: no name that a stranger's
+// DNS could answer for.
+func local(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = hostport
+	}
+	if host == "localhost" {
+		return true
+	}
+	_, err = netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil
+}
+
+// closed guards a handler.
+func (a Access) closed(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.allows(r) {
+			h.ServeHTTP(w, r)
+			return
+		}
+		if a.Token != "" {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="cardea"`)
+			http.Error(w, "the console's token is needed", http.StatusUnauthorized)
+			return
+		}
+		http.Error(w, "not open to this address (console.allowed, console.token)", http.StatusForbidden)
+	})
+}

@@ -1,0 +1,18 @@
+// Package console is the HTTP server for people and their tools: a page with a call to try, health, metrics and the
+// node's state as JSON. It knows no plane: what it shows it is given as plain data.
+//
+//	GET /                                    the page                                          open to everybody
+//	GET /healthz                             200 while the process serves                      open
+//	GET /readyz                              200 when new clients are welcome, else 503        open
+//	GET /api/v1/page                         what the page must know: ports, version [Page]    open
+//	GET /api/v1/peers/{session}/{handle}     what the node sees of a client's media [Peer]     to who knows the session id
+//	GET /api/v1/status                       the node's state [Status]                         closed
+//	GET /api/v1/rooms                        the rooms on it [Rooms]                           closed
+//	GET /metrics                             Prometheus                                        closed
+//	GET /debug/pprof/                        profiles of the running program                   closed
+//
+// Closed means: from an allowed network, or with the token. A request that came through a proxy is a stranger's,
+// whatever address the proxy has. Requests from loopback must name the host by its address or as localhost, so that no
+// web page gets at them by pointing its own name to 127.0.0.1. A session id is as good as a token: 53 random bits that
+// only the session's client knows.
+package console

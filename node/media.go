@@ -1,0 +1,119 @@
+package node
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"strings"
+
+	"cardea/node/config"
+	"cardea/relay"
+	"cardea/relay/ice"
+	"cardea/relay/turn"
+)
+
+// maxMediaSockets bounds the sockets per address when their number is left to us.
+const maxMediaSockets = 16
+
+// listenMedia binds the media plane's ports.
+func (n *Node) listenMedia() error {
+	addresses, err := mediaAddresses(n.cfg)
+	if err != nil {
+		return err
+	}
+	c := n.cfg.Media
+	sockets := c.Sockets
+	if sockets == 0 {
+		sockets = min(max(runtime.GOMAXPROCS(0)/2, 1), maxMediaSockets)
+	}
+	rc := relay.Config{
+		Addresses: addresses, Port: c.Port, Sockets: sockets, TCP: c.TCP,
+		ReadBuffer: int(c.ReadBuffer), WriteBuffer: int(c.WriteBuffer),
+		Advertise: mappings(n.cfg), TLS: n.tls, Log: n.log.With("plane", "media"),
+	}
+	if n.cfg.TURN.Enabled {
+		rc.TURN, n.turnSecret = turnConfig(n.cfg, addresses, rc.Advertise, n)
+	}
+	n.media, err = relay.New(rc)
+	if err != nil {
+		return err
+	}
+	for _, s := range n.media.Sockets() {
+		read, write := s.Buffers()
+		warnBuffers(n.log, s.LocalAddr(), "receive", read, int(c.ReadBuffer))
+		warnBuffers(n.log, s.LocalAddr(), "send", write, int(c.WriteBuffer))
+	}
+	n.services = append(n.services, service{"media", n.media.Run})
+	return nil
+}
+
+// warnBuffers tells that the kernel gave less than was asked for.
+func warnBuffers(log *slog.Logger, address netip.AddrPort, which string, got, want int) {
+	if got < want {
+		log.Warn("small socket buffer: bursts may be lost (raise net.core.rmem_max and wmem_max)",
+			"address", address, "buffer", which, "bytes", got, "wanted", want)
+	}
+}
+
+func mappings(cfg *config.Config) []ice.Mapping {
+	var all []ice.Mapping
+	for _, m := range cfg.Node.Advertise {
+		all = append(all, ice.Mapping{Public: m.Public, Private: m.Local, KeepPrivate: cfg.Media.KeepPrivate})
+	}
+	return all
+}
+
+// turnConfig returns the TURN server's configuration and a secret of this process's own, by which the console's page gets
+// credentials: with nothing configured nobody else can relay.
+func turnConfig(cfg *config.Config, media []netip.Addr, advertise []ice.Mapping, n *Node) (*turn.Config, string) {
+	t := turn.Default()
+	c := cfg.TURN
+	t.Realm, t.MinPort, t.MaxPort = c.Realm, c.MinPort, c.MaxPort
+	t.MaxLifetime, t.UserQuota, t.TotalQuota = c.MaxLifetime, c.UserQuota, c.TotalQuota
+	t.DefaultLifetime = min(t.DefaultLifetime, t.MaxLifetime)
+	t.Users = make(map[string]string)
+	for _, u := range c.Users {
+		name, password, _ := strings.Cut(string(u), ":")
+		t.Users[name] = password
+	}
+	for _, s := range c.Secrets {
+		t.Secrets = append(t.Secrets, string(s))
+	}
+	var own [32]byte
+	_, _ = rand.Read(own[:]) // it never fails
+	secret := hex.EncodeToString(own[:])
+	t.Secrets = append(t.Secrets, secret)
+	if t.Relay = c.RelayAddresses; len(t.Relay) == 0 {
+		t.Relay = media
+	}
+	for _, p := range c.AllowedPeers {
+		t.AllowPeers = append(t.AllowPeers, p.Prefix)
+	}
+	for _, p := range c.DeniedPeers {
+		t.DenyPeers = append(t.DenyPeers, p.Prefix)
+	}
+	t.Advertise = make(map[netip.Addr]netip.Addr)
+	for _, a := range t.Relay {
+		for _, m := range advertise {
+			if m.Public.Is4() == a.Is4() && (m.Private == a || !m.Private.IsValid()) {
+				t.Advertise[a] = m.Public
+			}
+		}
+	}
+	// This node's own media addresses, as its candidates name them: what a call forced to relay must reach.
+	for _, candidate := range ice.Candidates(media, advertise, cfg.Media.Port, 0) {
+		if a, err := netip.ParseAddr(candidate.Address); err == nil {
+			t.MeshAddresses = append(t.MeshAddresses, netip.AddrPortFrom(a, candidate.Port))
+		}
+	}
+	if n.tls != nil && c.TLSPort != 0 {
+		t.TLS = n.tls
+		for _, a := range media {
+			t.Secure = append(t.Secure, netip.AddrPortFrom(a, c.TLSPort))
+		}
+	}
+	t.Log = n.log.With("plane", "turn")
+	return &t, secret
+}

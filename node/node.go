@@ -1,0 +1,294 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/netip"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"cardea/node/config"
+	"cardea/node/console"
+	"cardea/relay"
+)
+
+// Node is one node of the mesh with all its ports bound. Make it with [Listen]; it serves from [Node.Serve] on.
+type Node struct {
+	cfg      *config.Config
+	name     string
+	log      *slog.Logger
+	started  time.Time
+	load     *loadMeter
+	registry *prometheus.Registry
+	open     []openListener
+	tls      *tls.Config // of listeners that speak TLS; nil without a certificate
+
+	services []service // in the order they start; they stop in reverse
+	ready    atomic.Bool
+
+	keeper     keeper
+	media      *relay.Relay
+	turnSecret string // mints the page's TURN credentials; "" without TURN
+
+	// What the planes tell the console; set before Serve.
+	figures []func(*console.Status)
+	rooms   func() []console.Room
+	peer    func(session, handle uint64) (console.Peer, bool)
+}
+
+// service is something that runs as long as the node. run returns soon after its context ends, with nothing of it left
+// behind; an error before that ends the node.
+type service struct {
+	name string
+	run  func(ctx context.Context) error
+}
+
+// Run makes a node and serves until ctx ends, then stops it cleanly. It logs on standard error.
+func Run(ctx context.Context, cfg *config.Config) error {
+	n, err := Listen(ctx, cfg, newLogger(cfg.Log, os.Stderr))
+	if err != nil {
+		return err
+	}
+	return n.Serve(ctx)
+}
+
+// Listen prepares the process and binds every port the configuration asks for, or none. cfg must be valid and must not
+// be changed afterwards. A node that is not served must be closed.
+func Listen(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Node, error) {
+	n := &Node{
+		cfg: cfg, name: cfg.Node.Name, started: time.Now(), load: newLoadMeter(cfg.Limits),
+		keeper: keeper{dir: cfg.Node.DataDir},
+		rooms:  func() []console.Room { return nil },
+		peer:   func(uint64, uint64) (console.Peer, bool) { return console.Peer{}, false },
+	}
+	if n.name == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return nil, fmt.Errorf("node.name is not set, and the host has no name: %w", err)
+		}
+		n.name = host
+	}
+	n.log = log.With("node", n.name)
+	prepare(cfg, n.log)
+	n.registry = newRegistry(n.load)
+	var err error
+	if n.tls, err = loadCertificate(cfg.TLS); err != nil {
+		return nil, err
+	}
+	if n.open, err = listenTCP(ctx, cfg, n.tls, "janus", "console"); err != nil {
+		return nil, err
+	}
+	// Services stop in reverse: the console is last, to tell that the node is stopping.
+	n.serveHTTP("console", console.New(n.consoleConfig()))
+	n.services = append(n.services, service{"load", func(ctx context.Context) error { return n.load.run(ctx, n.log) }})
+	if err := n.listenMedia(); err != nil {
+		n.Close()
+		return nil, err
+	}
+	if err := n.addSignaling(); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// serveHTTP adds a service for each open listener of an option or a whole section ("janus.ws_port", "console").
+func (n *Node) serveHTTP(option string, h http.Handler) {
+	for _, l := range n.open {
+		if l.Option == option || strings.HasPrefix(l.Option, option+".") {
+			n.services = append(n.services, httpService(l, h, n.cfg.Node.StopTimeout, n.log))
+		}
+	}
+}
+
+// Close releases the ports of a node that was never served.
+func (n *Node) Close() {
+	closeAll(n.open)
+	n.keeper.close()
+	if n.media != nil {
+		n.media.Release()
+	}
+}
+
+// errStop says that a service did not end in time.
+var errStop = errors.New("did not stop in time")
+
+// lastGrace is what the other services get when one has used up the time for stopping.
+const lastGrace = 500 * time.Millisecond
+
+// waitFor waits until ended or the deadline and tells whether it was the former.
+func waitFor(ended <-chan struct{}, deadline <-chan time.Time) bool {
+	select {
+	case <-ended: // first, when both are true
+		return true
+	default:
+	}
+	select {
+	case <-ended:
+		return true
+	case <-deadline:
+		return false
+	}
+}
+
+// Serve runs the node until ctx ends or a service fails, then stops the services, the last started first. It returns
+// what failed, or which services were still running at the deadline. It must be called once.
+func (n *Node) Serve(ctx context.Context) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	type running struct {
+		service
+		stop  context.CancelFunc
+		ended chan struct{}
+	}
+	all := make([]running, len(n.services))
+	for i, s := range n.services {
+		own, stop := context.WithCancel(context.WithoutCancel(ctx))
+		all[i] = running{s, stop, make(chan struct{})}
+		go func() {
+			defer close(all[i].ended)
+			if err := s.run(own); err != nil {
+				fail(fmt.Errorf("%s: %w", s.name, err))
+			}
+		}()
+	}
+	n.ready.Store(true)
+	n.announce()
+	<-ctx.Done()
+	n.ready.Store(false)
+	n.load.drain()
+	n.log.Info("stopping", "within", n.cfg.Node.StopTimeout)
+	var errs []error
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		errs = append(errs, cause)
+	}
+	deadline := time.After(n.cfg.Node.StopTimeout)
+	for i, r := range slices.Backward(all) {
+		r.stop()
+		if waitFor(r.ended, deadline) {
+			continue
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", r.name, errStop))
+		for _, r := range all[:i] { // no time left to wait for each
+			r.stop()
+		}
+		deadline = time.After(lastGrace)
+	}
+	closeAll(n.open) // also what nobody served
+	n.keeper.close()
+	n.log.Info("stopped")
+	return errors.Join(errs...)
+}
+
+// announce logs that the node serves, and where.
+func (n *Node) announce() {
+	for _, l := range n.cfg.Listeners() {
+		n.log.Debug("listening", "option", l.Option, "network", l.Network, "address", l.HostPort())
+	}
+	n.log.Info("ready", "version", Version(), "console", ConsoleURL(n.cfg))
+}
+
+// ConsoleURL returns the address of a node's console for programs and browsers on its own machine, "" when there is
+// none. Browsers give pages from loopback addresses the camera.
+func ConsoleURL(cfg *config.Config) string {
+	for _, l := range cfg.Listeners() {
+		if l.Option != "console.port" {
+			continue
+		}
+		if !l.Address.IsValid() || l.Address.IsUnspecified() {
+			l.Address = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		}
+		return "http://" + l.HostPort()
+	}
+	return ""
+}
+
+// notReady returns why new clients are not welcome, nil when they are.
+func (n *Node) notReady() error {
+	if !n.ready.Load() {
+		return errors.New("starting or stopping")
+	}
+	return n.load.Admit()
+}
+
+func (n *Node) consoleConfig() console.Config {
+	c := n.cfg
+	access := console.Access{Token: string(c.Console.Token)}
+	for _, a := range c.Console.Allowed {
+		access.Allowed = append(access.Allowed, a.Prefix)
+	}
+	cc := console.Config{
+		Access:  access,
+		Metrics: promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{Registry: n.registry}),
+		Ready:   n.notReady,
+		Status:  n.status,
+		Rooms:   func() []console.Room { return n.rooms() },
+		Peer:    func(session, handle uint64) (console.Peer, bool) { return n.peer(session, handle) },
+	}
+	if c.Console.Page {
+		cc.Page = &console.Page{
+			Version: Version(), StringIDs: c.VideoRoom.StringIDs, AdminKey: c.VideoRoom.AdminKey != "",
+			APISecret: c.Janus.APISecret != "" || c.Janus.TokenAuth,
+		}
+		for _, l := range n.open {
+			switch l.Option {
+			case "janus.ws_port":
+				cc.Page.WSPort = l.Port
+			case "janus.wss_port":
+				cc.Page.WSSPort = l.Port
+			case "janus.http_port":
+				cc.Page.HTTPPort = l.Port
+			case "janus.https_port":
+				cc.Page.HTTPSPort = l.Port
+			}
+		}
+	}
+	return cc
+}
+
+// status gathers the node's state.
+func (n *Node) status() console.Status {
+	load := n.load.Load()
+	s := console.Status{
+		Node: n.name, Region: n.cfg.Node.Region, Version: Version(), Started: n.started, Ready: true,
+		Load: console.Load{
+			CPU: load.CPU, LatencyMS: float64(load.Latency) / float64(time.Millisecond), Share: load.Share, Refusing: load.Refusing,
+		},
+		Memory: memory(), Goroutines: runtime.NumGoroutine(), Rooms: len(n.rooms()),
+	}
+	if err := n.notReady(); err != nil {
+		s.Ready, s.Reason = false, err.Error()
+	}
+	for _, l := range n.cfg.Listeners() {
+		s.Listeners = append(s.Listeners, console.Listener{Option: l.Option, Network: l.Network, Address: l.HostPort(), TLS: l.TLS})
+	}
+	for _, add := range n.figures {
+		add(&s)
+	}
+	return s
+}
+
+// memory reads what the runtime holds, without stopping the world.
+func memory() console.Memory {
+	samples := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(samples)
+	m := console.Memory{Heap: samples[0].Value.Uint64(), Total: samples[1].Value.Uint64() - samples[2].Value.Uint64()}
+	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
+		m.Limit = uint64(limit)
+	}
+	return m
+}

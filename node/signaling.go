@@ -1,0 +1,126 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"cardea/node/config"
+	"cardea/signaling/echotest"
+	"cardea/signaling/janus"
+	"cardea/signaling/transport"
+	"cardea/signaling/videoroom"
+)
+
+// addSignaling makes the Janus API on the ports that are open for it.
+func (n *Node) addSignaling() error {
+	vc, err := n.videoRoomConfig()
+	if err != nil {
+		return err
+	}
+	rooms, err := videoroom.New(vc)
+	if err != nil {
+		return err
+	}
+	c := n.cfg
+	server, err := janus.New(janus.Config{
+		Node: n.name, Plane: n.media, Plugins: []janus.Plugin{rooms, echotest.Plugin{}}, Log: n.log,
+		APISecret: string(c.Janus.APISecret), TokenAuth: c.Janus.TokenAuth, TokenSecret: string(c.Janus.TokenAuthSecret),
+		SessionTimeout: never(c.Janus.SessionTimeout), ReclaimTimeout: never(c.Janus.ReclaimSessionTimeout),
+		CandidatesTimeout: c.Janus.CandidatesTimeout, NoMediaTimer: c.Janus.NoMediaTimer,
+		SlowLinkThreshold: c.Janus.SlowLinkThreshold, OpaqueIDInAPI: c.Janus.OpaqueIDInAPI,
+		MaxSessions: c.Limits.Sessions, MaxHandles: c.Limits.HandlesPerSession, CreateRate: c.Limits.SessionRate,
+		CreateBurst: int(10 * c.Limits.SessionRate), Admit: n.load.Admit,
+		Info: janus.Info{ServerName: n.serverName(), ICELite: true, ICETCP: c.Media.TCP, Transports: transport.Components()},
+	})
+	if err != nil {
+		return err
+	}
+	n.services = append(n.services, service{"janus", server.Run})
+	n.addTransports(server)
+	return nil
+}
+
+// never turns a configured 0, which switches a timeout off, into what the server knows for that.
+func never(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+func (n *Node) serverName() string {
+	if n.cfg.Janus.ServerName != "" {
+		return n.cfg.Janus.ServerName
+	}
+	return n.name
+}
+
+// addTransports serves the API on its listeners.
+func (n *Node) addTransports(server *janus.Server) {
+	limits := transport.Limits{
+		MaxMessage: int64(n.cfg.Limits.MessageSize), Rate: float64(n.cfg.Limits.RequestsPerSecond),
+		Burst: 10 * n.cfg.Limits.RequestsPerSecond,
+	}
+	web := transport.NewHTTP(transport.HTTPConfig{Server: server, Limits: limits, Log: n.log})
+	socket := transport.NewWebSocket(transport.WebSocketConfig{
+		APIs: map[string]transport.API{"janus-protocol": server}, Metrics: server.Metrics(), Limits: limits,
+		Origins: n.cfg.Janus.AllowedOrigins, Log: n.log,
+	})
+	for _, l := range n.open {
+		switch strings.TrimPrefix(l.Option, "janus.") {
+		case "ws_port", "wss_port":
+			n.services = append(n.services, service{l.Option, func(ctx context.Context) error { return socket.Serve(ctx, l.socket, nil) }})
+		case "http_port", "https_port":
+			n.services = append(n.services, service{l.Option, func(ctx context.Context) error { return web.Serve(ctx, l.socket, nil) }})
+		}
+	}
+}
+
+func (n *Node) videoRoomConfig() (videoroom.Config, error) {
+	c := n.cfg.VideoRoom
+	vc := videoroom.Config{
+		AdminKey: string(c.AdminKey), LockRTPForward: c.LockRTPForward, StringIDs: c.StringIDs, Log: n.log,
+		Store: videoroom.Store{Save: n.keeper.save, Delete: n.keeper.forget},
+	}
+	for _, r := range c.Rooms {
+		vc.Rooms = append(vc.Rooms, roomConfig(r))
+	}
+	var err error
+	vc.Rooms, err = n.keeper.merge(vc.Rooms)
+	return vc, err
+}
+
+// roomConfig turns a configured room into the plugin's.
+func roomConfig(r config.Room) videoroom.RoomConfig {
+	rc := videoroom.RoomConfig{
+		ID: r.Room, Description: r.Description, Private: r.IsPrivate, Secret: given(string(r.Secret)), Pin: given(string(r.Pin)),
+		RequirePrivateID: r.RequirePvtID, SignedTokens: r.SignedTokens, CheckAllowed: r.Allowed != nil, RequireE2EE: r.RequireE2EE,
+		Publishers: r.Publishers, Bitrate: uint32(r.Bitrate), BitrateCap: r.BitrateCap, FIRFreq: r.FIRFreq, //nolint:gosec // validated
+		AudioCodecs: strings.Split(r.AudioCodec, ","), VideoCodecs: strings.Split(r.VideoCodec, ","),
+		VP9Profile: r.VP9Profile, H264Profile: r.H264Profile, OpusFEC: r.OpusFEC, OpusDTX: r.OpusDTX, VideoSVC: r.VideoSVC,
+		AudioLevelExt: r.AudioLevelExt, AudioLevelEvent: r.AudioLevelEvent, AudioActivePackets: r.AudioActivePackets,
+		AudioLevelAverage: r.AudioLevelAverage, VideoOrientExt: r.VideoOrientExt, PlayoutDelayExt: r.PlayoutDelayExt,
+		TransportCCExt: r.TransportWideCCExt, Record: r.Record, RecDir: given(r.RecDir), LockRecord: r.LockRecord,
+		NotifyJoining: r.NotifyJoining, DummyPublisher: r.DummyPublisher, DummyE2EE: r.DummyE2EE,
+	}
+	for _, a := range r.Allowed {
+		rc.Allowed = append(rc.Allowed, string(a))
+	}
+	for _, d := range r.DummyStreams {
+		rc.DummyStreams = append(rc.DummyStreams, videoroom.DummyStream{Codec: d.Codec, Fmtp: d.Fmtp})
+	}
+	if r.CommunityID != "" {
+		rc.CommunityID, _ = json.Marshal(r.CommunityID) // a string always can be
+	}
+	return rc
+}
+
+// given returns nil for an option that is not set.
+func given(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
