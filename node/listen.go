@@ -123,7 +123,9 @@ func httpService(l openListener, h http.Handler, stopTimeout time.Duration, log 
 		if server.Shutdown(grace) != nil {
 			_ = server.Close() // cut what did not end
 		}
-		_ = <-failed // it says that the server was shut down
+		if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
 		return nil
 	}}
 }

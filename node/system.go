@@ -12,7 +12,6 @@ import (
 // whole process.
 func prepare(cfg *config.Config, log *slog.Logger) {
 	raiseOpenFiles(log)
-	checkBuffers(cfg.Media, log)
 	limitMemory(cfg.Limits, log)
 }
 

@@ -2,12 +2,7 @@
 
 package node
 
-import (
-	"log/slog"
+import "log/slog"
 
-	"cardea/node/config"
-)
-
-// Outside Linux the Go runtime raises the limit of open files itself, and sockets tell what buffers they got.
-func raiseOpenFiles(*slog.Logger)             {}
-func checkBuffers(config.Media, *slog.Logger) {}
+// Outside Linux the Go runtime raises the limit of open files itself.
+func raiseOpenFiles(*slog.Logger) {}

@@ -218,9 +218,10 @@ func (e *Estimator) REMB(rate uint64, now int64) {
 		return
 	}
 	e.remb = min(max(float64(rate), float64(e.cfg.Min)), float64(e.cfg.Max))
-	// Losses are to lower it from where it is.
+	// Losses lower it from where it is.
+	e.loss.rate = min(e.loss.rate, e.remb)
 	if e.loss.fraction <= highLoss {
-		e.loss.rate = max(e.loss.rate, e.remb)
+		e.loss.rate = e.remb
 	}
 }
 

@@ -148,11 +148,9 @@ type call struct {
 	e    *Estimator
 	now  int64
 
-	video  func(c *call) float64 // bits/s of video to send now
-	pacing bool                  // spread a frame over its time, as a publisher behind a smooth path does
+	video func(c *call) float64 // bits/s of video to send now
 
 	seq       uint16
-	owed      float64 // bytes of paced video
 	arriving  []packet
 	client    Recorder
 	skew      int64 // of the client's clock
@@ -227,11 +225,7 @@ func (c *call) step() {
 		c.send(160)
 	}
 	rate := max(c.video(c), 0)
-	if c.pacing {
-		for c.owed += rate * float64(step) / 8e9; c.owed >= 1200; c.owed -= 1200 {
-			c.send(1200)
-		}
-	} else if c.now%frame == 0 {
+	if c.now%frame == 0 {
 		for n := rate * float64(frame) / 8e9; n > 0; n -= 1200 {
 			c.send(int(min(max(n, 50), 1200)))
 		}

@@ -2,27 +2,39 @@ package bwe
 
 import "time"
 
-// Parameters of probing.
+// Parameters of probing: how fast and how long, ...
 const (
-	firstProbe    = 3.0 // times the starting rate: a newcomer shall see a picture soon
-	probeStep     = 2.0 // times the estimate
-	probeCareful  = 1.3 // times the estimate, after a probe that failed: the path is likely as full as it was
-	probeTime     = 25e-3
-	minProbeBytes = 4000                        // of a probe, and so of what a rate is measured by
-	probeTick     = int64(5 * time.Millisecond) // the caller's, about
-	probeGrace    = int64(100 * time.Millisecond)
+	firstProbe = 3.0 // times the starting rate: a newcomer shall see a picture soon
+	probeStep  = 2.0 // times the estimate
+	// probeCareful is the same after a probe that failed: the path is likely as full as it was.
+	probeCareful = 1.3
+	probeTime    = 25e-3 // s
+	// probeCarefulTime is longer, since packets may have come in lumps; at the lower rate it fills a queue no more.
+	probeCarefulTime = 50e-3
+	minProbeBytes    = 5000                        // of a probe, so that there is something to measure
+	probeTick        = int64(5 * time.Millisecond) // the caller's, about
+	probeBurst       = 15e-3                       // s: of padding at a time, should the caller come late
+	probeGrace       = int64(100 * time.Millisecond)
+)
+
+// ... what is made of the answer, ...
+const (
 	probeTimeout  = int64(600 * time.Millisecond) // for the feedback, and two round trips
+	probeReported = 0.7                           // of the bytes must have been received to judge
 	probeSpan     = int64(time.Second)            // a longer one measures nothing
 	probeSuccess  = 0.7                           // of the probed rate: then the next one follows at once
 	// probeCarefulSuccess is the same of a careful probe, which must find more than the estimate.
 	probeCarefulSuccess = 0.9
 	probeSaturated      = 0.9  // of the rate sent: less arrived, so the path is full
 	probeUtilised       = 0.95 // of a full path's rate is taken
-	probeReported       = 0.8  // of the bytes must have been received to judge
-	probeRetry          = int64(2 * time.Second)
-	probeRetryMax       = int64(5 * time.Second)
-	probeSoon           = int64(250 * time.Millisecond)
-	maxUnanswered       = 3
+)
+
+// ... and when the next one follows.
+const (
+	probeRetry    = int64(2 * time.Second) // after a failure, more after several
+	probeRetryMax = int64(5 * time.Second)
+	probeSoon     = int64(250 * time.Millisecond) // after one that could not be sent
+	maxUnanswered = 3
 )
 
 // prober sends bursts faster than the estimate and measures how fast they arrive.
@@ -72,9 +84,13 @@ func (p *prober) begin(rate float64, h *History, now int64) bool {
 	if p.state != probeIdle || now < p.next || p.unanswered >= maxUnanswered {
 		return false
 	}
+	length := probeTime
+	if p.careful {
+		length = probeCarefulTime
+	}
 	cluster := p.cluster%maxClusters + 1
 	*p = prober{
-		state: probeSending, cluster: cluster, rate: rate, bytes: max(int64(rate*probeTime/8), minProbeBytes), begun: now,
+		state: probeSending, cluster: cluster, rate: rate, bytes: max(int64(rate*length/8), minProbeBytes), begun: now,
 		next: now, wait: p.wait, unanswered: p.unanswered, tried: true, careful: p.careful,
 	}
 	h.begin(cluster)
@@ -96,7 +112,7 @@ func (p *prober) padding(h *History, now int64) int {
 			return 0
 		}
 		due := min(int64(p.rate*float64(now-p.begun+probeTick)/8e9), p.bytes)
-		return int(max(due-sent, 0))
+		return int(min(max(due-sent, 0), int64(p.rate*probeBurst/8)))
 	case probeIdle, probeWaiting:
 	}
 	return 0

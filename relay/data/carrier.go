@@ -15,7 +15,7 @@ const maxPacket = 8192
 var past = time.Unix(1, 0)
 
 // carrier is the DTLS connection as SCTP gets it: closing it lets go of the connection instead of closing it, since the
-// media's keys hang on it and a close would hang up the call.
+// media's keys hang on it and a close would hang up the call. Writes are taken not to block for long.
 type carrier struct {
 	net.Conn
 	closed  atomic.Bool
@@ -32,10 +32,21 @@ func (c *carrier) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// Close makes reads and writes end and fail.
+// Write writes one packet unless the carrier is closed.
+func (c *carrier) Write(b []byte) (int, error) {
+	if c.closed.Load() {
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Write(b)
+}
+
+// SetWriteDeadline does nothing: SCTP's, set as it ends, would outlive it and stop the connection's closing alert.
+func (c *carrier) SetWriteDeadline(time.Time) error { return nil }
+
+// Close makes reads end and everything fail from now on.
 func (c *carrier) Close() error {
 	c.closed.Store(true)
-	return c.Conn.SetDeadline(past)
+	return c.Conn.SetReadDeadline(past)
 }
 
 // drain reads and drops what still comes after SCTP ended and the carrier was closed, so that the DTLS connection does

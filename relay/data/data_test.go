@@ -51,8 +51,10 @@ func TestMessagesBothWays(t *testing.T) {
 		if opened, _ := client.openings(); len(opened) != 0 {
 			t.Errorf("client saw %+v opened", opened)
 		}
-		if client.ready != 1 || server.ready != 1 {
-			t.Errorf("ready %d and %d times", client.ready, server.ready)
+		for _, e := range []*end{client, server} {
+			if ready, err := e.state(); ready != 1 || err != nil {
+				t.Errorf("ready %d times, %v", ready, err)
+			}
 		}
 		s := client.Stats()
 		if s.MessagesSent != 5 || s.MessagesReceived != 5 || s.Channels != 1 || s.Queued != 0 || s.Dropped+s.Refused+s.Ignored != 0 {
@@ -221,7 +223,8 @@ func TestRefusals(t *testing.T) {
 			return err
 		}, Stats{Refused: 1}},
 		{"label too long", func(s *sctp.Stream) error {
-			_, err := s.WriteSCTP(appendOpen(nil, Reliability{}, strings.Repeat("x", MaxName+1), ""), sctp.PayloadTypeWebRTCDCEP)
+			open := appendOpen(nil, Reliability{}, strings.Repeat("x", MaxName+1), "")
+			_, err := s.WriteSCTP(open, sctp.PayloadTypeWebRTCDCEP)
 			return err
 		}, Stats{Refused: 1}},
 		{"opened twice", func(s *sctp.Stream) error {
@@ -269,8 +272,8 @@ func TestRefusals(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Second)
-				if got := e.Stats(); got.MessagesSent != 1 || e.err != nil {
-					t.Errorf("afterwards: %+v, %v", got, e.err)
+				if _, err := e.state(); err != nil || e.Stats().MessagesSent != 1 {
+					t.Errorf("afterwards: %+v, %v", e.Stats(), err)
 				}
 			})
 		})
@@ -303,15 +306,16 @@ func TestTooManyChannels(t *testing.T) {
 		if s := e.Stats(); s.Dropped != 1 {
 			t.Errorf("%+v", s)
 		}
-		for id := MaxStreams; id <= 2*MaxStreams; id++ {
-			if e.Stats().Channels == 0 {
-				break
-			}
+		for id := MaxStreams; id < 2*MaxStreams-10; id++ {
 			open(id)
 		}
+		if _, err := e.state(); err != nil {
+			t.Errorf("ended after %d refusals: %v", MaxStreams, err)
+		}
+		open(2 * MaxStreams)
 		time.Sleep(time.Second)
-		if !errors.Is(e.err, ErrStreams) {
-			t.Errorf("ended with %v", e.err)
+		if _, err := e.state(); !errors.Is(err, ErrStreams) {
+			t.Errorf("ended with %v", err)
 		}
 	})
 }

@@ -82,6 +82,13 @@ func (e *end) openings() (opened, closed []*Channel) {
 	return e.opened, e.closed
 }
 
+// state returns how often the association was ready and why it ended.
+func (e *end) state() (ready int, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ready, e.err
+}
+
 func (e *end) close() {
 	e.Close()
 	_ = e.conn.Close()

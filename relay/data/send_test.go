@@ -86,7 +86,7 @@ func TestSlowPeer(t *testing.T) {
 // Small messages are bounded by number, over many writers: each Send may start a new one.
 func TestSlowPeerSmallMessages(t *testing.T) {
 	var g gate
-	stuck := Config{ReceiveBuffer: 3000, MaxMessage: 100, OnMessage: g.wait}
+	stuck := Config{ReceiveBuffer: 1500, MaxMessage: 100, OnMessage: g.wait}
 	bubble(t, Config{}, stuck, func(t *testing.T, client, server *end) {
 		for range 6000 {
 			if err := client.Send(Message{Label: "x", Data: []byte{1}}); err != nil {
@@ -147,8 +147,8 @@ func TestLossIsRepaired(t *testing.T) {
 func TestLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pipe()
-		dead := false
-		line := &lossy{Conn: a, drop: func([]byte) bool { return dead }}
+		var dead atomic.Bool
+		line := &lossy{Conn: a, drop: func([]byte) bool { return dead.Load() }}
 		client, server := newEnd(line, Config{Client: true, Buffered: 2000}), newEnd(b, Config{})
 		send := func(label string, r Reliability, n int) {
 			for i := range n {
@@ -162,11 +162,11 @@ func TestLifetime(t *testing.T) {
 		send("timed", timed, 1)
 		time.Sleep(time.Second)
 		server.take()
-		dead = true
+		dead.Store(true)
 		send("timed", timed, 20)
 		send("sure", Reliability{}, 20)
 		time.Sleep(5 * time.Second)
-		dead = false
+		dead.Store(false)
 		time.Sleep(time.Minute)
 		count := map[string]int{}
 		for _, m := range server.take() {
@@ -227,8 +227,10 @@ func TestEnds(t *testing.T) {
 			_ = client.conn.Close()
 			synctest.Wait()
 			_, closed := server.openings()
-			if server.err == nil || client.err == nil || len(closed) != 1 {
-				t.Errorf("ends: %v, %v; %d channels closed", client.err, server.err, len(closed))
+			_, ours := client.state()
+			_, theirs := server.state()
+			if ours == nil || theirs == nil || len(closed) != 1 {
+				t.Errorf("ends: %v, %v; %d channels closed", ours, theirs, len(closed))
 			}
 			if err := server.Send(Message{Label: "x"}); !errors.Is(err, ErrClosed) {
 				t.Errorf("sending then: %v", err)
@@ -239,7 +241,7 @@ func TestEnds(t *testing.T) {
 		foreign(t, Config{}, func(t *testing.T, e *end, theirs *sctp.Association) {
 			theirs.Abort("enough")
 			time.Sleep(time.Second)
-			if e.err == nil {
+			if _, err := e.state(); err == nil {
 				t.Error("the end was not noticed")
 			}
 		})
@@ -265,8 +267,8 @@ func TestEnds(t *testing.T) {
 			a, b := pipe()
 			e := newEnd(&lossy{Conn: a, drop: func([]byte) bool { return true }}, Config{})
 			time.Sleep(time.Hour)
-			if e.err == nil || e.ready != 0 {
-				t.Errorf("ready %d times, %v", e.ready, e.err)
+			if ready, err := e.state(); err == nil || ready != 0 {
+				t.Errorf("ready %d times, %v", ready, err)
 			}
 			e.close()
 			_ = b.Close()
@@ -278,8 +280,8 @@ func TestEnds(t *testing.T) {
 			e := newEnd(a, Config{})
 			e.Close()
 			e.close()
-			if e.err != nil || e.ready != 0 {
-				t.Errorf("handlers ran: %d, %v", e.ready, e.err)
+			if ready, err := e.state(); err != nil || ready != 0 {
+				t.Errorf("handlers ran: %d, %v", ready, err)
 			}
 			_ = b.Close()
 			time.Sleep(time.Hour) // for timers of SCTP that end by themselves
@@ -296,8 +298,8 @@ func TestEnds(t *testing.T) {
 			if s := client.Stats(); s.Queued != 0 || s.MessagesSent+s.Dropped != 500 {
 				t.Errorf("%+v", s)
 			}
-			if client.err != nil {
-				t.Errorf("told of an end we made: %v", client.err)
+			if _, err := client.state(); err != nil {
+				t.Errorf("told of an end we made: %v", err)
 			}
 		})
 	})

@@ -17,7 +17,9 @@ func FuzzNext(f *testing.F) {
 	f.Add(AppendNACK(nil, 1, 2, []uint16{3, 4, 65535}))
 	f.Add(AppendFIR(AppendPLI(nil, 1, 2), 1, 2, 3))
 	f.Add(AppendREMB(nil, 1, 1_000_000, []uint32{2, 3}))
-	f.Add(marshal(f, &pion.ExtendedReport{SenderSSRC: 1, Reports: []pion.ReportBlock{&pion.ReceiverReferenceTimeReportBlock{NTPTimestamp: 2}}}))
+	f.Add(marshal(f, &pion.ExtendedReport{
+		SenderSSRC: 1, Reports: []pion.ReportBlock{&pion.ReceiverReferenceTimeReportBlock{NTPTimestamp: 2}},
+	}))
 	for _, arrivals := range [][]Arrival{{{1, 0}, {2, 1e6}}, {{1, 0}, {3, 1e6}, {4, 900e6}}, {{90, 9e9}, {91, 8e9}}} {
 		b, _ := AppendTWCC(nil, 1, 2, 3, 0, arrivals)
 		f.Add(b)

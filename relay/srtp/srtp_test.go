@@ -271,6 +271,9 @@ func TestReplayIsASet(t *testing.T) {
 	})
 }
 
+// poolDrops says that pooled memory is not always reused in this build, see race_test.go.
+var poolDrops bool
+
 func TestAllocations(t *testing.T) {
 	for _, p := range profiles {
 		k := testKeys(t, p)
@@ -288,7 +291,7 @@ func TestAllocations(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		if allocs != 0 {
+		if allocs != 0 && !poolDrops {
 			t.Errorf("%v: %v allocations", p, allocs)
 		}
 	}

@@ -31,6 +31,9 @@ func (t *Track) mapCodecs() {
 		for _, own := range t.cfg.Codecs {
 			if own.Name == name {
 				m.target, m.rtx, m.ok = own.PayloadType, own.RTX, true
+				if n == 0 {
+					t.setRate(own.ClockRate)
+				}
 				break
 			}
 		}

@@ -65,9 +65,8 @@ func TestNumberingProperty(t *testing.T) {
 			}
 			used[out] = true
 		}
-		steps := rapid.SliceOfN(rapid.IntRange(0, 9), 1, 300).Draw(t, "steps")
-		for _, step := range steps {
-			switch {
+		for range rapid.IntRange(1, 300).Draw(t, "steps") {
+			switch step := rapid.IntRange(0, 9).Draw(t, "step"); {
 			case step < 5:
 				out, missing := n.forward(in)
 				for i := int64(1); i <= int64(missing); i++ {

@@ -21,15 +21,24 @@ func (n *pictures) next(p *Packet) (picture uint16, tl0 uint8) {
 		n.offset = n.newest + 1 - i.PictureID
 		n.tl0Offset = n.newestTL0 + 1 - i.TL0
 	}
-	n.fresh, n.started = false, true
 	picture, tl0 = n.at(p)
-	if i.PictureBits > 0 {
+	if n.fresh || !n.started {
+		n.newest, n.newestTL0 = picture, tl0
+	}
+	n.fresh, n.started = false, true
+	n.sent(p, picture, tl0)
+	return picture, tl0
+}
+
+// sent takes note of a packet that was given these numbers.
+func (n *pictures) sent(p *Packet, picture uint16, tl0 uint8) {
+	bits := p.Info.PictureBits
+	if bits > 0 && (picture-n.newest)<<(16-bits) < 1<<15 {
 		n.newest = picture
 	}
-	if i.HasTL0 {
+	if p.Info.HasTL0 && int8(tl0-n.newestTL0) > 0 { //nolint:gosec // modular
 		n.newestTL0 = tl0
 	}
-	return picture, tl0
 }
 
 // at returns the numbers of a packet of the present source. Those of a field the packet does not have mean nothing.

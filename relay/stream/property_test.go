@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -30,7 +29,7 @@ type world struct {
 	now      int64
 	step     int
 	inFlight [2][]sentPacket
-	lost     int // packets that never arrived
+	lost     int // packets that did not arrive in time
 	paused   bool
 }
 
@@ -56,6 +55,7 @@ func (w *world) send(stream, layer int) {
 			w.lost++
 		case fate < 4:
 			due += fate
+			w.lost++ // for a subscriber that has moved on meanwhile
 		}
 		w.inFlight[stream] = append(w.inFlight[stream], sentPacket{f.header(i == n-1), layer, f.seq, payload, due})
 		f.seq++
@@ -140,11 +140,10 @@ func (w *world) check() {
 	if len(numbers) == 0 {
 		return
 	}
-	if missing := int(numbers[len(numbers)-1]-numbers[0]) + 1 - len(numbers); missing > w.lost {
-		w.t.Fatalf("%d numbers never used, %d packets lost", missing, w.lost)
+	if missing := int(numbers[len(numbers)-1]-numbers[0]) + 1 - len(numbers); missing > w.lost && !w.v.lossy {
+		w.t.Fatalf("%d numbers never used, %d packets lost or late", missing, w.lost)
 	}
-	type frame struct{ stamp, picture string }
-	stamps := make(map[string]uint32) // by picture and TL0
+	stamps := make(map[uint16]uint32) // by picture
 	var last rtpPacket
 	for i, n := range numbers {
 		p := byNumber[n]
@@ -159,11 +158,10 @@ func (w *world) check() {
 				w.t.Fatalf("number %d: picture %d after %d", n, p.info.PictureID, last.info.PictureID)
 			}
 		}
-		name := fmt.Sprint(p.info.PictureID)
-		if was, ok := stamps[name]; ok && was != p.Timestamp && len(numbers) < 20000 {
-			w.t.Fatalf("picture %s has timestamps %d and %d", name, was, p.Timestamp)
+		if was, ok := stamps[p.info.PictureID]; ok && was != p.Timestamp {
+			w.t.Fatalf("picture %d has timestamps %d and %d", p.info.PictureID, was, p.Timestamp)
 		}
-		stamps[name] = p.Timestamp
+		stamps[p.info.PictureID] = p.Timestamp
 		last = p
 	}
 }
@@ -192,7 +190,7 @@ func TestTrackProperty(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(rt, t, 0)
 		steps := rapid.IntRange(10, 120).Draw(rt, "steps")
-		for w.step = 1; w.step < steps; w.step++ {
+		for w.step = 1; w.step <= steps; w.step++ {
 			for stream := range w.streams {
 				for layer := range w.sources[stream] {
 					w.send(stream, layer)

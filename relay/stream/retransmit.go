@@ -40,7 +40,7 @@ func (t *Track) AppendRetransmission(dst []byte, seq uint16, st Stamp, now, rtt 
 		pkt, headerLen, index = t.AppendRTP(dst, p, st, 0)
 		return pkt, headerLen, index, false, pkt != nil
 	}
-	e.again = uint32(now/againUnit) | 1 //nolint:gosec // modular; 0 means never
+	e.again = max(uint32(now/againUnit), 1) //nolint:gosec // modular; 0 means never
 	e.repeated()
 	t.sent.Retransmitted++
 	if m, found := t.mapping(p); found && m.rtx != 0 && t.cfg.RTX != 0 && e.flags&isFill == 0 {

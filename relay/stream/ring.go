@@ -69,7 +69,6 @@ func (r *ring) allocate(total int) {
 	}
 	r.buf = make([]byte, size)
 	r.index = make([]Packet, packets)
-	r.lapBegan = r.lastTaken
 }
 
 // turn makes room at the end of the ring: by growing while a round takes less than cacheTime, else by going round.
@@ -193,6 +192,9 @@ func (r *ring) take(e *Packet, n, extra int, batch uint32) {
 		r.pending, r.pendingAt, r.pendLap = true, r.pos, r.lap
 	}
 	r.pos += n + extra
+	if r.lastTaken == 0 {
+		r.lapBegan = e.Arrival
+	}
 	r.lastTaken = e.Arrival
 }
 

@@ -64,11 +64,15 @@ func TestRingRemembersOverwritten(t *testing.T) {
 
 func TestRingGrowsToASecond(t *testing.T) {
 	r := newRing(true)
-	now := ms
+	begin := 1000 * int64(time.Second) // the clock has run for a while
+	now := begin
 	for seq := range int64(2000) { // 1,200 bytes each 2.5 ms: 3.8 Mbit/s
 		put(&r, seq, 1200, byte(seq), now, 1)
 		r.flushed()
 		now += 5 * ms / 2
+		if now < begin+cacheTime && r.get(0) == nil {
+			t.Fatalf("the first packet is gone after %d packets", seq+1)
+		}
 	}
 	if n := len(r.buf); n != 512<<10 && n != 1<<20 {
 		t.Errorf("ring of %d bytes", n)

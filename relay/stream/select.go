@@ -153,12 +153,12 @@ func (t *Track) pass(p *Packet, now int64) Action {
 	if t.numbers.late(p.Seq) {
 		return t.passLate(p)
 	}
-	if t.keyed && t.numbers.jumps(p.Seq) && !p.Info.Keyframe {
-		t.layer = -1 // too much is missing to go on
-		t.behind = false
-		t.numbers.restart()
-		t.RequestKeyframe(now)
+	if t.numbers.jumps(p.Seq) && !t.jump(p, now) {
 		return Drop
+	}
+	if p.SSRC != t.ssrc { // another encoder, of the same or another substream
+		t.ssrc = p.SSRC
+		t.pictures.restart()
 	}
 	m, ok := t.mapping(p)
 	relayed := t.filter.next(p)
@@ -179,6 +179,18 @@ func (t *Track) pass(p *Packet, now int64) Action {
 	return Forward
 }
 
+// jump begins anew behind a gap that is too wide to be loss that is repaired; pictures can do so only at a keyframe.
+func (t *Track) jump(p *Packet, now int64) bool {
+	t.numbers.restart()
+	t.pictures.restart()
+	if !t.keyed || p.Info.Keyframe {
+		return true
+	}
+	t.layer, t.behind = -1, false
+	t.RequestKeyframe(now)
+	return false
+}
+
 // passLate takes a packet that comes after later ones: it fills the number that was kept for it, if there is one.
 func (t *Track) passLate(p *Packet) Action {
 	number, ok := t.numbers.lookup(p.Seq)
@@ -190,11 +202,15 @@ func (t *Track) passLate(p *Packet) Action {
 		return Drop
 	}
 	action := Forward
-	if m, ok := t.mapping(p); !ok || !t.filter.relays(&p.Info) || len(m.payload(p)) == 0 {
+	if m, ok := t.mapping(p); !ok || !t.filter.relays(&p.Info) || len(m.payload(p)) == 0 || p.SSRC != t.ssrc {
 		action = Fill
 	}
 	t.choose(action, p, number)
 	t.chosen.picture, t.chosen.tl0 = t.pictures.at(p)
+	if action == Forward { // it may still be the newest of those that are relayed
+		t.pictures.sent(p, t.chosen.picture, t.chosen.tl0)
+		t.time.sent(p.Timestamp, t.chosen.stamp, p.Arrival)
+	}
 	return action
 }
 
@@ -229,7 +245,7 @@ func (t *Track) keepTime(p *Packet, now int64) {
 		old, next := t.stream.layers[t.previous].report, t.stream.layers[layer].report
 		t.time.takeOver(p.Timestamp, t.time.elapsedBetween(old, next, p.Timestamp, p.Arrival))
 	default:
-		t.time.takeOver(p.Timestamp, ticks(p.Arrival-t.time.arrival, t.rate))
+		t.time.takeOver(p.Timestamp, ticks(p.Arrival-t.time.arrival, t.time.rate))
 	}
 	t.previous = layer
 }

@@ -295,6 +295,47 @@ func TestLatePacketOfDroppedLayerIsFilled(t *testing.T) {
 	v.continuous()
 }
 
+func TestLatePacketBeforeADroppedOneIsFilled(t *testing.T) {
+	s, f, _ := newVideo(t, 1)
+	v := newViewer(t, videoConfig())
+	v.track.SetTarget(-1, 0, -1, -1)
+	v.attach(s, 1)
+	f[0].frame(2, true, 0, ms)
+	lost := *f[0]
+	f[0].seq++
+	f[0].push(vp8(false, false, false, 1, f[0].picture, f[0].tl0, 50), true, 2*ms) // its frame is dropped
+	f[0].picture++
+	f[0].stamp += 3000
+	f[0].frame(2, false, 0, 2*ms)
+	s.Flush(2*ms, nil)
+	lost.push(vp8(true, false, false, 1, lost.picture, lost.tl0, 50), false, 3*ms)
+	s.Flush(3*ms, nil)
+	if got := v.numbers(); !slices.Equal(got, []int{0, 1, 3, 4, 2}) || v.fills != 1 {
+		t.Fatalf("numbers %v, %d without media", got, v.fills)
+	}
+}
+
+func TestLimitBelowTheSubstreamDropsTemporalLayersAtOnce(t *testing.T) {
+	c := newSimulcast(t)
+	c.v.attach(c.s, 1)
+	c.run(12, 0, 1, 2)
+	c.locked(func() { c.v.track.SetLimit(Quality{Substream: 0, Spatial: 0, Temporal: 2}) })
+	before := len(c.v.got)
+	c.f[2].frame(3, false, 1, c.now)
+	c.s.Flush(c.now, nil)
+	if len(c.v.got) != before {
+		t.Error("an upper temporal layer is relayed although not even the substream fits")
+	}
+	c.run(3, 0)
+	c.want(0)
+	c.f[0].frame(3, false, 1, c.now)
+	before = len(c.v.got)
+	c.s.Flush(c.now, nil)
+	if len(c.v.got) != before+3 {
+		t.Error("temporal layers of the substream that fits are missing")
+	}
+}
+
 func TestUnknownPayloadTypeIsDropped(t *testing.T) {
 	s, f := newAudio(t)
 	v := newViewer(t, audioConfig())

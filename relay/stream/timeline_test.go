@@ -77,8 +77,8 @@ func TestTimelineProperty(t *testing.T) {
 		arrival := ms
 		last := line.newest
 		first := true
-		for _, step := range rapid.SliceOfN(rapid.IntRange(0, 20), 1, 200).Draw(t, "steps") {
-			if step == 0 {
+		for range rapid.IntRange(1, 200).Draw(t, "steps") {
+			if rapid.IntRange(0, 20).Draw(t, "switch") == 0 {
 				ts = rapid.Uint32().Draw(t, "ts")
 				line.takeOver(ts, rapid.Int64Range(-90000, 900000).Draw(t, "elapsed"))
 			}

@@ -53,8 +53,9 @@ type Track struct {
 	target struct{ substream, spatial, temporal int8 } // as asked for
 	limit  Quality                                     // by bandwidth
 
-	layer    int8 // substream relayed, -1 while waiting for a keyframe
-	previous int8 // substream that the clock was last set by, -1 for one of another stream
+	layer    int8   // substream relayed, -1 while waiting for a keyframe
+	previous int8   // substream that the clock was last set by, -1 for one of another stream
+	ssrc     uint32 // of the encoder that is relayed
 	cursor   int64
 	behind   bool  // packets from cursor on are sent by Catchup
 	review   int64 // ns, when the choice of substream is looked at again without a keyframe
@@ -70,6 +71,7 @@ type Track struct {
 	chosen   chosen
 	rtx      int64 // next number on the RTX SSRC
 	sent     TrackStats
+	keyStamp uint32 // timestamp of the last keyframe counted
 	reported layers
 }
 
@@ -117,14 +119,14 @@ func (t *Track) Configure(cfg TrackConfig) {
 	if t.cfg.equal(&cfg) {
 		return
 	}
-	t.cfg, t.ids, t.mid, t.rate = cfg, newExtensionIDs(cfg.Extensions), nil, 90000
+	t.cfg, t.ids, t.mid = cfg, newExtensionIDs(cfg.Extensions), nil
 	if len(cfg.Mid) <= maxMid && t.ids.mid != 0 {
 		t.mid = []byte(cfg.Mid)
 	}
-	if len(cfg.Codecs) > 0 && cfg.Codecs[0].ClockRate > 0 {
-		t.rate = int64(cfg.Codecs[0].ClockRate)
+	t.setRate(0)
+	if len(cfg.Codecs) > 0 {
+		t.setRate(cfg.Codecs[0].ClockRate)
 	}
-	t.time.rate = t.rate
 	t.history.max = audioHistoryMax
 	if cfg.Kind == plane.Video {
 		t.history.max = videoHistoryMax
@@ -134,6 +136,14 @@ func (t *Track) Configure(cfg TrackConfig) {
 	if t.stream != nil {
 		t.mapCodecs()
 	}
+}
+
+// setRate sets the rate of the RTP clock, in Hz; 0 stands for that of pictures.
+func (t *Track) setRate(hz uint32) {
+	if hz == 0 {
+		hz = 90000
+	}
+	t.time.rate = int64(hz)
 }
 
 func (c *TrackConfig) equal(o *TrackConfig) bool {
@@ -223,10 +233,14 @@ func (t *Track) SetPlayoutDelay(d *plane.PlayoutDelay) {
 	}
 }
 
-// retarget applies target and limit. Within the encodings of a stream a lower substream is limited by nothing.
+// retarget applies target and limit. Below the substream that the limit names nothing else is limited; above it, until a
+// keyframe lets the track come down, as little flows as can.
 func (t *Track) retarget() {
 	spatial, temporal := t.target.spatial, t.target.temporal
-	if t.layer < 0 || t.layer >= t.limit.Substream {
+	switch {
+	case t.layer > t.limit.Substream:
+		spatial, temporal = min(spatial, t.limit.Spatial), 0
+	case t.layer < 0 || t.layer == t.limit.Substream:
 		spatial, temporal = min(spatial, t.limit.Spatial), min(temporal, t.limit.Temporal)
 	}
 	if spatial != t.filter.wantSpatial || temporal != t.filter.wantTemporal {

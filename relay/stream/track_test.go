@@ -178,6 +178,48 @@ func TestSwitchOfSource(t *testing.T) {
 	}
 }
 
+func TestSwitchOfEncoder(t *testing.T) {
+	// The source's SSRC changes in the middle: its numbers and timestamps are continued by whoever feeds the stream, its
+	// picture ids are not.
+	s, f, _ := newVideo(t, 1)
+	v := newViewer(t, videoConfig())
+	v.attach(s, 1)
+	now := ms
+	for i := range 6 {
+		if i == 3 {
+			f[0].ssrc, f[0].picture, f[0].tl0 = 4711, 9999, 99
+		}
+		f[0].frame(2, i%3 == 0, 0, now)
+		s.Flush(now, nil)
+		now += 33 * ms
+	}
+	v.continuous()
+	v.monotonic()
+	for i := 2; i < len(v.got); i += 2 {
+		was, is := v.got[i-2].info, v.got[i].info
+		if is.PictureID != was.PictureID+1 || is.TL0 != was.TL0+1 {
+			t.Errorf("picture %d, TL0PICIDX %d after %d, %d", is.PictureID, is.TL0, was.PictureID, was.TL0)
+		}
+	}
+}
+
+func TestClockRateIsThatOfTheCodecSent(t *testing.T) {
+	pcmu := plane.Codec{Name: "pcmu", PayloadType: 0, ClockRate: 8000}
+	s := New(Config{Kind: plane.Audio, Codecs: []plane.Codec{pcmu}, Layers: 1})
+	cfg := audioConfig()
+	cfg.Codecs = []plane.Codec{opusCodec, pcmu}
+	v := newViewer(t, cfg)
+	v.attach(s, 1)
+	f := &source{t: t, s: s, stamp: 800}
+	f.push(make([]byte, 160), false, ms)
+	s.Flush(ms, nil)
+	a, _, _, _ := v.track.SenderInfo(ms, 0)
+	b, _, _, _ := v.track.SenderInfo(1001*ms, 0)
+	if b-a != 8000 {
+		t.Errorf("the clock runs at %d ticks/s", b-a)
+	}
+}
+
 func TestPause(t *testing.T) {
 	s, f, asked := newVideo(t, 1)
 	v := newViewer(t, videoConfig())

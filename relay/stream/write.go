@@ -67,7 +67,10 @@ func (t *Track) count(p *Packet, e *sent, payload int) {
 	}
 	t.sent.Codec = p.Format.String()
 	if p.Info.Keyframe {
-		t.sent.Keyframes++
+		if t.sent.Keyframes == 0 || e.stamp != t.keyStamp { // parameter sets come in packets of their own
+			t.sent.Keyframes++
+		}
+		t.keyStamp = e.stamp
 		if p.Info.Width > 0 {
 			t.sent.Width, t.sent.Height = int(p.Info.Width), int(p.Info.Height)
 		}
@@ -99,7 +102,7 @@ func (t *Track) write(dst []byte, p *Packet, e *sent, number int64) (pkt []byte,
 func appendPayload(pkt []byte, m *mapping, p *Packet, e *sent) []byte {
 	at := len(pkt)
 	pkt = append(pkt, m.payload(p)...)
-	if p.Format == codec.VP8 {
+	if p.Format == codec.VP8 && (e.picture != p.Info.PictureID || e.tl0 != p.Info.TL0) {
 		codec.RewriteVP8(pkt[at:], e.picture, e.tl0)
 	}
 	return pkt

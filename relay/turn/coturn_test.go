@@ -16,10 +16,13 @@ func TestCoturnClient(t *testing.T) {
 	if err != nil {
 		t.Skip("turnutils_uclient (package coturn) is not installed: the server was not tried with coturn's client")
 	}
+	if testing.Short() {
+		t.Skip("takes some ten seconds")
+	}
 	cfg := testConfig()
 	cfg.AllowPeers = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	n := start(t, cfg)
-	peer := strconv.Itoa(int(echo(t).Port()))
+	peer := strconv.Itoa(int(echoPair(t).Port()))
 	udp := strconv.Itoa(int(n.media().Port()))
 	tcp := strconv.Itoa(int(addrPort(n.tcp.Addr()).Port()))
 	long := []string{"-u", "ann", "-w", "pw"}
@@ -34,6 +37,7 @@ func TestCoturnClient(t *testing.T) {
 		"UDP, small packets": append([]string{"-c", "-l", "30", "-p", udp}, long...),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			args := append([]string{"-e", "127.0.0.1", "-r", peer, "-n", "20", "-m", "4", "-z", "5"}, args...)

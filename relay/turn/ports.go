@@ -79,45 +79,6 @@ func (g *generator) AllocatePacketConn(c turn.AllocateListenerConfig) (net.Packe
 	return r, r.public, nil
 }
 
-// remember counts a relay. The quota handler has looked before, but not in one step with this.
-func (s *Server) remember(r *relay) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return net.ErrClosed
-	}
-	if r.user != "" {
-		if s.full(r.user) {
-			s.stats.QuotaRefused.Add(1)
-			return errQuota
-		}
-		s.perUser[r.user]++
-		s.total++
-		s.stats.Allocations.Add(1)
-		s.stats.AllocationsTotal.Add(1)
-	}
-	s.relays[r.public] = r
-	return nil
-}
-
-// forget is the end of remember and allocated.
-func (s *Server) forget(r *relay) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.relays, r.public)
-	if s.clients[r.client.addr] == r {
-		delete(s.clients, r.client.addr)
-	}
-	if r.user == "" {
-		return
-	}
-	s.total--
-	s.stats.Allocations.Add(-1)
-	if s.perUser[r.user]--; s.perUser[r.user] == 0 {
-		delete(s.perUser, r.user)
-	}
-}
-
 // relayAddress returns the next local address of the network's IP version.
 func (s *Server) relayAddress(network string) (netip.Addr, error) {
 	six := strings.HasSuffix(network, "6")
@@ -163,31 +124,18 @@ func (g *generator) AllocateListener(c turn.AllocateListenerConfig) (net.Listene
 	if err != nil {
 		return nil, nil, err
 	}
-	l := &tcpRelay{server: s, user: c.UserID}
-	s.mu.Lock()
-	switch {
-	case s.closed:
-		err = net.ErrClosed
-	case s.full(c.UserID):
-		err = errQuota
-	default:
-		s.perUser[c.UserID]++
-		s.total++
-	}
-	s.mu.Unlock()
-	if err != nil {
-		return nil, nil, err
-	}
-	s.stats.Allocations.Add(1)
-	s.stats.AllocationsTotal.Add(1)
 	// Connections to peers leave from the same port.
 	config := net.ListenConfig{Control: reuseport.Control}
+	l := &tcpRelay{server: s, user: c.UserID}
 	err = s.tryPorts(c.RequestedPort, func(port uint16) (err error) {
 		l.Listener, err = config.Listen(context.Background(), c.Network, netip.AddrPortFrom(ip, port).String())
 		return err
 	})
 	if err != nil {
-		l.free()
+		return nil, nil, err
+	}
+	if err := s.rememberTCP(l); err != nil {
+		l.Listener.Close()
 		return nil, nil, err
 	}
 	return l, net.TCPAddrFromAddrPort(s.mapping.named(addrPort(l.Addr()))), nil
@@ -214,7 +162,6 @@ type tcpRelay struct {
 	net.Listener
 	server *Server
 	user   string
-	freed  bool // guarded by server.mu
 }
 
 // Accept takes connections of permitted peers only; pion/turn asks for the permission of the client.
@@ -232,22 +179,11 @@ func (l *tcpRelay) Accept() (net.Conn, error) {
 	}
 }
 
+// Close may be called more than once.
 func (l *tcpRelay) Close() error {
-	l.free()
-	return l.Listener.Close()
-}
-
-func (l *tcpRelay) free() {
-	s := l.server
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l.freed {
-		return
+	l.server.forgetTCP(l)
+	if err := l.Listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
 	}
-	l.freed = true
-	s.total--
-	s.stats.Allocations.Add(-1)
-	if s.perUser[l.user]--; s.perUser[l.user] == 0 {
-		delete(s.perUser, l.user)
-	}
+	return nil
 }

@@ -75,7 +75,9 @@ func (r *relay) unbind(number uint16) {
 	defer r.mu.Unlock()
 	if c := r.byNumber[number]; c != nil {
 		delete(r.byNumber, number)
-		delete(r.byPeer, c.wire)
+		if r.byPeer[c.wire] == c { // another name of the same host may have come later
+			delete(r.byPeer, c.wire)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package turn
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -38,14 +39,15 @@ type Server struct {
 	streams sync.Map // net.Addr, as pion/turn knows the client, to *stream
 	count   atomic.Int64
 
-	mu      sync.RWMutex
-	closed  bool
-	done    chan struct{}           // closed with it
-	relays  map[*net.UDPAddr]*relay // by the address object given to pion/turn
-	clients map[netip.AddrPort]*relay
-	perUser map[string]int
-	total   int
-	uses    int // of relay addresses, to take them in turn
+	mu        sync.RWMutex
+	closed    bool
+	done      chan struct{}           // closed with it
+	relays    map[*net.UDPAddr]*relay // by the address object given to pion/turn
+	clients   map[netip.AddrPort]*relay
+	tcpRelays map[*tcpRelay]struct{}
+	perUser   map[string]int
+	total     int
+	uses      int // of relay addresses, to take them in turn
 }
 
 // maxHandshakes bounds TLS and DTLS handshakes under way.
@@ -66,6 +68,7 @@ func New(cfg Config) (*Server, error) {
 		done:         make(chan struct{}),
 		relays:       make(map[*net.UDPAddr]*relay),
 		clients:      make(map[netip.AddrPort]*relay),
+		tcpRelays:    make(map[*tcpRelay]struct{}),
 		perUser:      make(map[string]int),
 	}
 	if s.log == nil {
@@ -128,9 +131,12 @@ func (s *Server) Close() error {
 	}
 	s.closed = true
 	close(s.done)
-	relays := make([]*relay, 0, len(s.relays))
+	relays := make([]io.Closer, 0, len(s.relays)+len(s.tcpRelays))
 	for _, r := range s.relays {
 		relays = append(relays, r)
+	}
+	for l := range s.tcpRelays {
+		relays = append(relays, l)
 	}
 	s.mu.Unlock()
 
@@ -260,24 +266,6 @@ func (s *Server) permission(ip net.IP) bool {
 	}
 	s.stats.DeniedPeers.Add(1)
 	return false
-}
-
-// quota tells pion/turn whether a user may have one more allocation.
-func (s *Server) quota(user, _ string, src net.Addr) bool {
-	s.mu.RLock()
-	full := s.full(user)
-	s.mu.RUnlock()
-	if full || !s.allocating.take(addrPort(src).Addr(), time.Now()) {
-		s.stats.QuotaRefused.Add(1)
-		return false
-	}
-	return true
-}
-
-// full is called with mu held.
-func (s *Server) full(user string) bool {
-	return s.cfg.TotalQuota > 0 && s.total >= s.cfg.TotalQuota ||
-		s.cfg.UserQuota > 0 && s.perUser[user] >= s.cfg.UserQuota
 }
 
 // allocated ties a new relay to its client. pion/turn begins to read the relay after that.

@@ -15,6 +15,7 @@
 //
 // # Locks
 //
-// Server.mu before Session.mu before Source.mu; Handle.mu is a leaf and peer.mu is taken before it. No plugin is called and nothing of
-// the media plane waited for with any of them held, but peer.mu, whose purpose is to order calls for one peer.
+// Server.mu before Session.mu before Source.mu; peer.mu before those of the media plane. Handle.mu and trickles.mu are
+// leaves. No plugin is called and the media plane not waited for with any of them held, but for peer.mu, whose purpose
+// is to order the calls for one peer.
 package janus

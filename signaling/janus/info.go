@@ -91,8 +91,9 @@ func (s *Server) info(transaction *string) serverInfo {
 		Commit: either(i.Commit, "unknown"), Compiled: either(i.Compiled, "unknown"),
 		LogToStdout: i.LogToStdout, LogToFile: i.LogToFile,
 		DataChannels: true, Accepting: s.accepting() == nil,
-		SessionTimeout: seconds(s.sessionTimeout()), ReclaimTimeout: seconds(s.reclaimTimeout()), CandidatesTimeout: seconds(s.candidatesTimeout()),
-		ServerName: either(i.ServerName, "MyJanusInstance"), LocalIP: i.LocalIP, PublicIPs: i.PublicIPs,
+		SessionTimeout: seconds(s.sessionTimeout()), ReclaimTimeout: seconds(s.reclaimTimeout()),
+		CandidatesTimeout: seconds(s.candidatesTimeout()),
+		ServerName:        either(i.ServerName, "MyJanusInstance"), LocalIP: i.LocalIP, PublicIPs: i.PublicIPs,
 		IPv6: i.IPv6, ICELite: i.ICELite, ICETCP: i.ICETCP, Nomination: "aggressive", MDNS: false,
 		MinNACKQueue: 200, TWCCPeriod: 200, DTLSMTU: 1200,
 		STUNServer: i.STUNServer, TURNServer: i.TURNServer,
@@ -113,7 +114,10 @@ func (s *Server) info(transaction *string) serverInfo {
 		r.Events = map[string]Component{}
 	}
 	for name, p := range s.plugins {
-		r.Plugins[name] = Component{Name: p.info.Name, Author: p.info.Author, Description: p.info.Description, VersionString: p.info.VersionString, Version: p.info.Version}
+		d := &p.info
+		r.Plugins[name] = Component{
+			Name: d.Name, Author: d.Author, Description: d.Description, VersionString: d.VersionString, Version: d.Version,
+		}
 	}
 	return r
 }

@@ -22,22 +22,26 @@ func (h *Handle) receive(_ context.Context, v any) (*JSEP, *Error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.conn
-	if j.Type == "answer" && (c == nil || c.pending == nil) {
+	unexpected := j.Type == "answer" && (c == nil || c.pending == nil)
+	if unexpected && c == nil {
 		return nil, errorf(CodeUnexpectedAnswer, "Unexpected ANSWER (did we offer?)")
 	}
 	j.Update = c != nil && c.negotiated()
 	d, err := sdp.Parse(j.Text)
 	if err != nil {
 		h.log.Debug("session description refused", "error", err)
-		code := CodeInvalidSDP
-		if j.Update {
-			code = CodeUnexpectedAnswer // as Janus does, whatever was faulty
-		}
-		reason := "Error processing SDP"
-		if e, ok := errors.AsType[*sdp.Error](err); ok {
+		code, reason := CodeInvalidSDP, "Error processing SDP"
+		e, ok := errors.AsType[*sdp.Error](err)
+		if ok {
 			reason = e.Reason
 		}
+		if j.Update && !(ok && e.Unreadable()) {
+			code = CodeUnexpectedAnswer // as Janus does in a renegotiation
+		}
 		return nil, errorf(code, "%s", reason)
+	}
+	if unexpected {
+		return nil, errorf(CodeUnexpectedAnswer, "Unexpected ANSWER (did we offer?)")
 	}
 	j.SDP = d
 	if j.Type == "offer" {
@@ -50,19 +54,25 @@ func (h *Handle) receive(_ context.Context, v any) (*JSEP, *Error) {
 	return j, nil
 }
 
+// jsepParams are the fields of a session description.
+var jsepParams = [...]Param{
+	{Name: "type", Type: String, Required: true},
+	{Name: "sdp", Type: String, Required: true},
+	{Name: "trickle", Type: Bool},
+	{Name: "rid_order", Type: String},
+	{Name: "force_relay", Type: Bool},
+	{Name: "e2ee", Type: Bool},
+}
+
 // parseJSEP reads the fields of a session description; the SDP itself is not parsed yet.
 func parseJSEP(o Object) (*JSEP, *Error) {
-	for _, f := range [...]struct {
-		name     string
-		typ      Type
-		required bool
-	}{{"type", String, true}, {"sdp", String, true}, {"trickle", Bool, false}, {"rid_order", String, false}, {"force_relay", Bool, false}, {"e2ee", Bool, false}} {
-		v, ok := o[f.name]
-		if !ok && f.required {
-			return nil, errorf(CodeMissingElement, "JSEP error: missing mandatory element (%s)", f.name)
+	for _, p := range jsepParams {
+		v, ok := o[p.Name]
+		if !ok && p.Required {
+			return nil, errorf(CodeMissingElement, "JSEP error: missing mandatory element (%s)", p.Name)
 		}
-		if ok && !is(v, f.typ) {
-			return nil, errorf(CodeInvalidElement, "JSEP error: invalid element type (%s should be %s)", f.name, Param{Type: f.typ}.describe())
+		if ok && !is(v, p.Type) {
+			return nil, errorf(CodeInvalidElement, "JSEP error: invalid element type (%s should be %s)", p.Name, p.describe())
 		}
 	}
 	j := &JSEP{

@@ -22,7 +22,8 @@ type limits struct {
 }
 
 func newLimits(perSecond float64, burst int) *limits {
-	return &limits{rate: rate.Limit(perSecond), burst: burst, by: map[netip.Prefix]*rate.Limiter{}, others: rate.NewLimiter(rate.Limit(perSecond), burst)}
+	r := rate.Limit(perSecond)
+	return &limits{rate: r, burst: burst, by: map[netip.Prefix]*rate.Limiter{}, others: rate.NewLimiter(r, burst)}
 }
 
 // allow tells whether the address may create a session now.

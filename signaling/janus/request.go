@@ -30,6 +30,19 @@ var (
 	}
 )
 
+// What every request, and the attach request, must look like.
+var (
+	envelope = [...]Param{
+		{Name: "transaction", Type: String, Required: true},
+		{Name: "janus", Type: String, Required: true},
+	}
+	attachParams = [...]Param{
+		{Name: "plugin", Type: String, Required: true},
+		{Name: "opaque_id", Type: String},
+		{Name: "loop_index", Type: PosInt},
+	}
+)
+
 // call is one request while it is handled.
 type call struct {
 	Request
@@ -76,7 +89,7 @@ func (c *call) serve() {
 	o, s := c.Object, c.server
 	c.sessionID, _ = o.Uint("session_id")
 	c.handleID, _ = o.Uint("handle_id")
-	if err := o.Check(Param{Name: "transaction", Type: String, Required: true}, Param{Name: "janus", Type: String, Required: true}); err != nil {
+	if err := o.Check(envelope[:]...); err != nil {
 		c.answer(failure(elementError(err)))
 		return
 	}
@@ -147,7 +160,9 @@ func (c *call) send(m *message) {
 	b, err := m.encode()
 	if err != nil { // only what a plugin returned can be at fault
 		c.server.log.Error("reply not encodable", "session", c.sessionID, "handle", c.handleID, "error", err)
-		b, _ = (&message{Janus: "error", Session: m.Session, Transaction: m.Transaction, Error: &Error{CodePluginMessage, "Plugin's reply is not JSON"}}).encode()
+		e := fail(CodePluginMessage, "Plugin's reply is not JSON")
+		e.Session, e.Transaction = m.Session, m.Transaction
+		b, _ = e.encode()
 	}
 	c.respond(b)
 }
@@ -221,8 +236,7 @@ func (c *call) attach() {
 		c.misplaced()
 		return
 	}
-	err := c.Object.Check(Param{Name: "plugin", Type: String, Required: true}, Param{Name: "opaque_id", Type: String}, Param{Name: "loop_index", Type: PosInt})
-	if err != nil {
+	if err := c.Object.Check(attachParams[:]...); err != nil {
 		c.answer(failure(elementError(err)))
 		return
 	}
@@ -276,9 +290,8 @@ func (c *call) hangup() {
 		c.misplaced()
 		return
 	}
-	h := c.handle
 	c.success()
-	h.enqueue(func(ctx context.Context) { h.hangup(ctx, "Janus API", true) })
+	c.handle.HangUp("Janus API")
 }
 
 func (c *call) message() {

@@ -8,6 +8,10 @@ type Error struct {
 	Detail string
 }
 
+// Unreadable tells that the text is no session description at all, as opposed to one that cannot be used. Janus answers
+// the two with different codes in a renegotiation.
+func (e *Error) Unreadable() bool { return e.Reason != reasonProcessing }
+
 // Error returns the reason and the detail.
 func (e *Error) Error() string {
 	if e.Detail == "" {

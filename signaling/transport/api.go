@@ -25,8 +25,14 @@ const (
 // Components describes both transports to the info request.
 func Components() map[string]janus.Component {
 	return map[string]janus.Component{
-		WebSocketPackage: {Name: "JANUS WebSockets transport plugin", Author: "Cardea", Description: "The Janus API over WebSocket.", VersionString: "0.0.1", Version: 1},
-		HTTPPackage:      {Name: "JANUS REST (HTTP/HTTPS) transport plugin", Author: "Cardea", Description: "The Janus API over HTTP with long polls.", VersionString: "0.0.2", Version: 2},
+		WebSocketPackage: {
+			Name: "JANUS WebSockets transport plugin", Author: "Cardea",
+			Description: "The Janus API over WebSocket.", VersionString: "0.0.1", Version: 1,
+		},
+		HTTPPackage: {
+			Name: "JANUS REST (HTTP/HTTPS) transport plugin", Author: "Cardea",
+			Description: "The Janus API over HTTP with long polls.", VersionString: "0.0.2", Version: 2,
+		},
 	}
 }
 

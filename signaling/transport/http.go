@@ -247,7 +247,8 @@ func (h *HTTP) call(w http.ResponseWriter, r *http.Request, o janus.Object) {
 	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
 	defer cancel()
 	replies := make(chan []byte, 1)
-	h.cfg.Server.Handle(ctx, janus.Request{Object: o, Source: h.source, Address: address(r.RemoteAddr)}, func(b []byte) { replies <- b })
+	req := janus.Request{Object: o, Source: h.source, Address: address(r.RemoteAddr)}
+	h.cfg.Server.Handle(ctx, req, func(b []byte) { replies <- b })
 	select {
 	case b := <-replies:
 		answer(w, b)
@@ -272,7 +273,8 @@ func answer(w http.ResponseWriter, b []byte) {
 // conflict is the reply to a request whose path and body disagree.
 func conflict(o janus.Object, key string) []byte {
 	what := map[string]string{"session_id": "session", "handle_id": "handle"}[key]
-	m := map[string]any{"janus": "error", "error": janus.Error{Code: janus.CodeInvalidPath, Reason: "Conflicting " + what + " ID (payload and path)"}}
+	fault := janus.Error{Code: janus.CodeInvalidPath, Reason: "Conflicting " + what + " ID (payload and path)"}
+	m := map[string]any{"janus": "error", "error": fault}
 	if t := o.String("transaction"); t != "" {
 		m["transaction"] = t
 	}

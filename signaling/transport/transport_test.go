@@ -289,7 +289,7 @@ func TestWebSocketSlowClient(t *testing.T) {
 	s, addr := webSocket(t, transport.WebSocketConfig{Limits: transport.Limits{MaxQueue: 100_000}}, nil)
 	c := dial(t, addr, nil)
 	session, handle := c.open()
-	c.send(`{"janus":"message","session_id":%d,"handle_id":%d,"transaction":"3","body":{"events":2000,"size":50000}}`, session, handle)
+	c.send(`{"janus":"message","session_id":%d,"handle_id":%d,"transaction":"3","body":{"events":400,"size":50000}}`, session, handle)
 	within(t, func() bool { return s.Metrics().Cut.Load() == 1 && s.Metrics().Connections.Load() == 0 })
 	within(t, func() bool { return s.Metrics().Sessions.Load() == 0 })
 }

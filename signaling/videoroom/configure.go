@@ -66,7 +66,7 @@ func (p *participant) configure(body janus.Object, offer bool) ([]plane.StreamID
 	r := p.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	changes := elements(body, "streams")
+	changes := body.Objects("streams")
 	if !body.Has("streams") {
 		changes = []janus.Object{legacyStream(body, "mid", "send", "keyframe", "min_delay", "max_delay")}
 	}
@@ -179,7 +179,7 @@ func (p *participant) configureSelf(body janus.Object, offer bool) {
 		return // descriptions come with the new streams
 	}
 	described := false
-	for _, d := range elements(body, "descriptions") {
+	for _, d := range body.Objects("descriptions") {
 		if st := p.stream(d.String("mid")); st != nil {
 			st.description = optional(d, "description")
 			described = true

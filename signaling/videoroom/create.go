@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"cardea/relay/plane"
@@ -116,7 +117,7 @@ func (c *RoomConfig) read(body janus.Object) error {
 	c.NotifyJoining = body.Bool("notify_joining", false)
 	c.DummyPublisher = body.Bool("dummy_publisher", false)
 	c.DummyE2EE = body.Bool("dummy_e2ee", false)
-	for _, d := range elements(body, "dummy_streams") {
+	for _, d := range body.Objects("dummy_streams") {
 		codec, ok := d["codec"].(string)
 		if ok && len(c.DummyStreams) < maxCodecs*2 {
 			c.DummyStreams = append(c.DummyStreams, DummyStream{Codec: codec, Fmtp: d.String("fmtp")})
@@ -127,13 +128,13 @@ func (c *RoomConfig) read(body janus.Object) error {
 
 // readCodecOptions takes what only counts together with certain codecs.
 func (c *RoomConfig) readCodecOptions(body janus.Object) {
-	if contains(c.VideoCodecs, "vp9") {
+	if slices.Contains(c.VideoCodecs, "vp9") {
 		c.VP9Profile = body.String("vp9_profile")
 	}
-	if contains(c.VideoCodecs, "h264") {
+	if slices.Contains(c.VideoCodecs, "h264") {
 		c.H264Profile = body.String("h264_profile")
 	}
-	opus := contains(c.AudioCodecs, "opus")
+	opus := slices.Contains(c.AudioCodecs, "opus")
 	if body.Has("opus_fec") {
 		c.OpusFEC = body.Bool("opus_fec", false) && opus
 	}
@@ -222,13 +223,4 @@ func communityID(body janus.Object, names ...string) (json.RawMessage, error) {
 		}
 	}
 	return nil, nil
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }

@@ -1,6 +1,7 @@
 package videoroom
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"math"
@@ -95,13 +96,13 @@ func (p *Plugin) readForwardStreams(ctx context.Context, req *forwardRequest) er
 		return nil
 	}
 	req.streams = []forwardStream{}
-	for _, o := range elements(req.body, "streams") {
+	for _, o := range req.body.Objects("streams") {
 		if err := check(o, forwardStreamParams...); err != nil {
 			return err
 		}
 		fs := forwardStream{body: o, host: req.host}
 		if o.Has("host") {
-			family := first2(o.String("host_family"), req.body.String("host_family"))
+			family := cmp.Or(o.String("host_family"), req.body.String("host_family"))
 			host, err := p.resolve(ctx, o.String("host"), family)
 			if err != nil {
 				return err

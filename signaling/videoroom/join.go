@@ -3,6 +3,7 @@ package videoroom
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 
 	"cardea/relay/plane"
@@ -130,13 +131,13 @@ func newParticipant(id ID) *participant {
 // wish takes the codecs that a request asks for, which the room must allow.
 func (p *participant) wish(r *room, body janus.Object) error {
 	if c := strings.ToLower(body.String("audiocodec")); body.Has("audiocodec") {
-		if !contains(r.cfg.AudioCodecs, c) {
+		if !slices.Contains(r.cfg.AudioCodecs, c) {
 			return refuse(codeInvalidElement, "Audio codec unavailable in this room")
 		}
 		p.audioCodec = c
 	}
 	if c := strings.ToLower(body.String("videocodec")); body.Has("videocodec") {
-		if !contains(r.cfg.VideoCodecs, c) {
+		if !slices.Contains(r.cfg.VideoCodecs, c) {
 			return refuse(codeInvalidElement, "Video codec unavailable in this room")
 		}
 		p.videoCodec = c
@@ -187,7 +188,7 @@ func (p *participant) attendee() attendeeInfo {
 
 // checkDescriptions checks the descriptions of streams in a request.
 func checkDescriptions(body janus.Object) error {
-	for _, d := range elements(body, "descriptions") {
+	for _, d := range body.Objects("descriptions") {
 		if err := check(d, descriptionParams...); err != nil {
 			return err
 		}

@@ -50,8 +50,9 @@ func (p *Plugin) list(_ context.Context, body janus.Object) (object, error) {
 		}
 		all = true
 	}
-	infos := []roomInfo{}
-	for _, r := range p.all() {
+	rooms := p.all()
+	infos := make([]roomInfo, 0, len(rooms))
+	for _, r := range rooms {
 		if info, ok := r.info(all); ok {
 			infos = append(infos, info)
 		}

@@ -74,6 +74,3 @@ func number(o janus.Object, name string, limit int) (n int, ok bool) {
 
 // jsonInt is an integer as a request would have it.
 func jsonInt(n int) json.Number { return json.Number(strconv.Itoa(n)) }
-
-// elements returns the array of a key as objects; an element that is none reads as an object without keys.
-func elements(o janus.Object, name string) []janus.Object { return o.Objects(name) }

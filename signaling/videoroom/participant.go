@@ -20,8 +20,10 @@ type participant struct {
 	started  bool // its PeerConnection is up: it can be subscribed to
 	display  *string
 	metadata janus.Object
-	e2ee     bool // its media is encrypted end to end
-	bitrate  uint32
+	e2ee     bool   // its media is encrypted end to end
+	bitrate  uint32 // that it asked for, bits/s; 0 for no limit
+
+	negotiating bool // its offer is being answered
 
 	audioCodec, videoCodec  string // it wants to use, "" for the room's choice
 	activePackets, levelAvg int    // its own values of the detection of talkers, 0 for the room's

@@ -1,6 +1,7 @@
 package videoroom
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"strings"
@@ -28,13 +29,42 @@ func (s *session) publish(ctx context.Context, m *janus.Message, p *participant,
 	r := p.room
 	jsep, err := s.h.Answer(ctx, d.answer, sdp.Options{Name: r.sessionName(), E2EE: m.JSEP.E2EE})
 	if err != nil {
+		r.mu.Lock()
+		p.negotiating = false
+		r.mu.Unlock()
 		s.h.Log().Info("offer not answered", "error", err)
 		return refuse(codeInvalidSDP, "Error answering offer")
 	}
 	s.hungUp = false
+	out := p.settle(d, m.JSEP, reply)
+	if err := s.h.Publish(ctx, out.publications); err != nil {
+		s.h.Log().Warn("publications not applied", "error", err)
+	}
+	s.h.Push(m.Transaction, reply, jsep)
+	if out.renegotiated {
+		r.mu.Lock()
+		p.announce()
+		r.mu.Unlock()
+	}
+	s.warnOfRecording(p)
+	startForwarders(ctx, s.h, out.forwarders)
+	return nil
+}
 
+// outcome is what has to be done once a negotiation is settled.
+type outcome struct {
+	publications []plane.Publication
+	forwarders   []*forwarder // of new streams to where the participant is remotized
+	renegotiated bool         // the others can see the participant already, and have to be told
+}
+
+// settle takes over what was negotiated and completes the reply with it.
+func (p *participant) settle(d *draft, offer *janus.JSEP, reply object) outcome {
+	r := p.room
 	r.mu.Lock()
-	p.e2ee = p.e2ee || m.JSEP.E2EE
+	defer r.mu.Unlock()
+	p.negotiating = false
+	p.e2ee = p.e2ee || offer.E2EE
 	added := p.apply(d)
 	infos := make([]streamInfo, 0, len(p.streams))
 	for _, st := range p.streams {
@@ -47,24 +77,8 @@ func (s *session) publish(ctx context.Context, m *janus.Message, p *participant,
 	if c := p.firstCodec(plane.Video); c != "" {
 		reply["video_codec"] = c
 	}
-	pubs := p.publications()
-	renegotiated := m.JSEP.Update && p.started
-	remotes := p.remotize(added)
 	p.record(r.cfg.Record || p.recording)
-	r.mu.Unlock()
-
-	if err := s.h.Publish(ctx, pubs); err != nil {
-		s.h.Log().Warn("publications not applied", "error", err)
-	}
-	s.h.Push(m.Transaction, reply, jsep)
-	if renegotiated {
-		r.mu.Lock()
-		p.announce()
-		r.mu.Unlock()
-	}
-	s.warnOfRecording(p)
-	startForwarders(ctx, s.h, remotes)
-	return nil
+	return outcome{publications: p.publications(), forwarders: p.remotize(added), renegotiated: offer.Update && p.started}
 }
 
 // draft is what a publisher's offer comes to: the answer, and what it makes of the streams.
@@ -80,7 +94,8 @@ type draftStream struct {
 	negotiated
 }
 
-// draft checks whether the participant may publish, and decides on every line of its offer.
+// draft checks whether the participant may publish, and decides on every line of its offer. From then on the participant
+// counts as a publisher.
 func (p *participant) draft(m *janus.Message) (*draft, error) {
 	r := p.room
 	r.mu.Lock()
@@ -107,6 +122,7 @@ func (p *participant) draft(m *janus.Message) (*draft, error) {
 	for i := range offer.Medias {
 		d.streams = append(d.streams, p.draftStream(i, m, &d.answer[i], &choices[i]))
 	}
+	p.negotiating = true
 	return d, nil
 }
 
@@ -114,7 +130,7 @@ func (p *participant) draft(m *janus.Message) (*draft, error) {
 func (r *room) publishing(but *participant) int {
 	n := 0
 	for _, p := range r.members {
-		if p != but && !p.dummy && len(p.streams) > 0 {
+		if p != but && !p.dummy && (p.negotiating || len(p.streams) > 0) {
 			n++
 		}
 	}
@@ -138,7 +154,7 @@ func (p *participant) choose(i int, m *sdp.Media) choice {
 	}
 	switch m.Kind {
 	case plane.Audio:
-		ch.codec = pickCodec(m, first2(known, p.audioCodec), c.AudioCodecs)
+		ch.codec = pickCodec(m, cmp.Or(known, p.audioCodec), c.AudioCodecs)
 		if c.AudioLevelExt {
 			ch.Extensions = append(ch.Extensions[:len(ch.Extensions):len(ch.Extensions)], plane.ExtAudioLevel)
 		}
@@ -148,7 +164,7 @@ func (p *participant) choose(i int, m *sdp.Media) choice {
 			ch.OpusFEC, ch.OpusDTX, ch.OpusStereo = ch.fec, ch.dtx, ch.stereo
 		}
 	case plane.Video:
-		ch.codec = pickCodec(m, first2(known, p.videoCodec), c.VideoCodecs)
+		ch.codec = pickCodec(m, cmp.Or(known, p.videoCodec), c.VideoCodecs)
 		ch.Extensions = append(ch.Extensions[:len(ch.Extensions):len(ch.Extensions)], c.videoExtensions()...)
 		if c.H264Profile != "" && ch.codec == "h264" && offersProfile(m, "h264", "profile-level-id", c.H264Profile) {
 			ch.H264Profile = c.H264Profile
@@ -223,14 +239,6 @@ func flag(fmtp, name string) bool {
 	return v == "1"
 }
 
-// first2 returns the first that is not empty.
-func first2(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
 // draftStream says what becomes of the stream of a line, given the answer.
 func (p *participant) draftStream(i int, m *janus.Message, answer *sdp.Media, ch *choice) draftStream {
 	offered := &m.JSEP.SDP.Medias[i]
@@ -238,7 +246,7 @@ func (p *participant) draftStream(i int, m *janus.Message, answer *sdp.Media, ch
 	if d.mid == "" {
 		d.mid = strconv.Itoa(i)
 	}
-	for _, o := range elements(m.Body, "descriptions") {
+	for _, o := range m.Body.Objects("descriptions") {
 		if o.String("mid") == d.mid {
 			d.description = optional(o, "description")
 			break
@@ -326,9 +334,9 @@ func (p *participant) addDummyStream(kind plane.Kind, codec, fmtp string) {
 		st.h264, st.vp9 = profiles(codec, fmtp)
 		c := &p.room.cfg
 		if codec == "h264" {
-			st.h264 = first2(st.h264, c.H264Profile)
+			st.h264 = cmp.Or(st.h264, c.H264Profile)
 		} else if codec == "vp9" {
-			st.vp9 = first2(st.vp9, c.VP9Profile)
+			st.vp9 = cmp.Or(st.vp9, c.VP9Profile)
 		}
 	}
 	p.streams = append(p.streams, st)

@@ -257,7 +257,7 @@ func (p *Plugin) noRemotePublisher(body janus.Object) (object, error) {
 
 // checkRemoteStreams checks the streams that a request says a remote publisher has.
 func checkRemoteStreams(body janus.Object) error {
-	for _, o := range elements(body, "streams") {
+	for _, o := range body.Objects("streams") {
 		if err := check(o, remoteStreamParams...); err != nil {
 			return err
 		}

@@ -36,7 +36,7 @@ func (s *session) joinSubscriber(ctx context.Context, m *janus.Message) error {
 	if err := check(body, subscriberParams...); err != nil {
 		return err
 	}
-	wanted, legacy := elements(body, "streams"), false
+	wanted, legacy := body.Objects("streams"), false
 	if len(wanted) == 0 {
 		if err := check(body, s.plugin.ids.param("feed", true)); err != nil {
 			return err
@@ -275,7 +275,7 @@ func (s *session) wantedUpdate(body janus.Object) (add, remove []janus.Object, e
 	if err != nil {
 		return nil, nil, err
 	}
-	add, remove = elements(body, addName), elements(body, removeName)
+	add, remove = body.Objects(addName), body.Objects(removeName)
 	if add != nil && len(add) == 0 {
 		return nil, nil, refuse(codeInvalidElement, "Empty subscription list")
 	}

@@ -73,12 +73,11 @@ func (l *line) source() *stream {
 
 // line returns the line of a mid, nil when there is none.
 func (s *subscriber) line(mid string) *line {
-	for _, l := range s.lines {
-		if l.mid() == mid {
-			return l
-		}
+	i, err := strconv.Atoi(mid)
+	if err != nil || i < 0 || i >= len(s.lines) || s.lines[i].mid() != mid {
+		return nil
 	}
-	return nil
+	return s.lines[i]
 }
 
 // add makes a line for a stream.

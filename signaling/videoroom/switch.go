@@ -52,7 +52,7 @@ type switched struct {
 // switchTo gives lines other sources as a request says.
 func (s *subscriber) switchTo(k ids, body janus.Object) (result switched, err error) {
 	r := s.room
-	wanted := elements(body, "streams")
+	wanted := body.Objects("streams")
 	if len(wanted) == 0 {
 		if wanted, err = s.legacySwitch(k, body); err != nil {
 			return result, err

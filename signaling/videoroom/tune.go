@@ -69,7 +69,7 @@ func (s *subscriber) configure(body janus.Object) ([]plane.StreamID, error) {
 	if s.kicked {
 		return nil, refuse(codeUnauthorized, "Unauthorized, you have been kicked")
 	}
-	changes := elements(body, "streams")
+	changes := body.Objects("streams")
 	if !body.Has("streams") {
 		changes = []janus.Object{legacyStream(body, "mid", "send", "spatial_layer", "substream", "temporal_layer", "temporal",
 			"fallback", "min_delay", "max_delay")}

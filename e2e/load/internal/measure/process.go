@@ -23,7 +23,9 @@ type Process struct {
 }
 
 // ReadProcess reads the figures of a process.
-func ReadProcess(pid int) (Process, error) { return readProcess(filepath.Join("/proc", strconv.Itoa(pid))) }
+func ReadProcess(pid int) (Process, error) {
+	return readProcess(filepath.Join("/proc", strconv.Itoa(pid)))
+}
 
 func readProcess(dir string) (p Process, err error) {
 	stat, err := os.ReadFile(filepath.Join(dir, "stat"))

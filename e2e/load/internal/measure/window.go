@@ -36,34 +36,38 @@ func (w *Window) Add(counter uint32) bool {
 	return true
 }
 
-// Run counts how many packets a receiver should have got of a stream whose layers take turns: the numbers between the first
-// and the last of each stay on a layer. The zero value is ready. Not safe for concurrent use.
+// Run counts how many packets a receiver should have got of one layer of a stream whose layers take turns: the numbers between
+// the first and the last of each stay on the layer. The zero value is ready. Not safe for concurrent use.
 type Run struct {
-	started     bool
+	open        bool
+	known       bool
 	first, last uint32
 	closed      uint64
 }
 
-// Extend takes a packet. fresh says that the receiver has just come (back) to the layer.
-func (r *Run) Extend(counter uint32, fresh bool) {
-	if fresh && r.started {
-		r.closed += uint64(r.last-r.first) + 1
-		r.started = false
+// Newer tells whether the counter lies behind everything taken so far; others belong to a stay that is counted already.
+func (r *Run) Newer(counter uint32) bool { return !r.known || int32(counter-r.last) > 0 }
+
+// Extend takes a packet, beginning a stay if none is open.
+func (r *Run) Extend(counter uint32) {
+	if !r.open {
+		r.open, r.first = true, counter
 	}
-	switch {
-	case !r.started:
-		r.started, r.first, r.last = true, counter, counter
-	case int32(counter-r.last) > 0:
-		r.last = counter
-	}
+	r.known, r.last = true, counter
 }
 
-// Newer tells whether the counter lies behind everything taken so far.
-func (r *Run) Newer(counter uint32) bool { return !r.started || int32(counter-r.last) > 0 }
+// Open tells whether the receiver is on the layer.
+func (r *Run) Open() bool { return r.open }
+
+// Close says that the receiver has left for another layer.
+func (r *Run) Close() {
+	r.closed = r.Expected()
+	r.open = false
+}
 
 // Expected returns how many packets should have come.
 func (r *Run) Expected() uint64 {
-	if !r.started {
+	if !r.open {
 		return r.closed
 	}
 	return r.closed + uint64(r.last-r.first) + 1

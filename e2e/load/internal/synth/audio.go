@@ -26,7 +26,9 @@ type Audio struct {
 }
 
 // NewAudio makes a microphone whose first packet is due at start.
-func NewAudio(start int64, seed uint64) *Audio { return &Audio{start: start, base: uint32(seed * 2654435761)} }
+func NewAudio(start int64, seed uint64) *Audio {
+	return &Audio{start: start, base: uint32(seed * 2654435761)}
+}
 
 // Due returns when the next packet is due.
 func (a *Audio) Due() int64 { return a.start + a.packets*int64(AudioPeriod) }

@@ -1,0 +1,6 @@
+//go:build race
+
+package srtp
+
+// The race detector makes sync.Pool drop entries at random.
+func init() { poolDrops = true }

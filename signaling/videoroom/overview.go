@@ -1,0 +1,60 @@
+package videoroom
+
+import "encoding/json"
+
+// RoomInfo is a room as an operator sees it; secrets and pins are not in it.
+type RoomInfo struct {
+	ID            string
+	Description   string
+	CommunityID   string // "" for none
+	Private       bool
+	Participants  int // who joined, dummies left out
+	Publishers    int // of them, who publish
+	MaxPublishers int
+	Subscribers   int
+}
+
+// Overview returns all rooms in the order of their making, private ones too. It holds each room for some nanoseconds, so it
+// may be called for every scrape of the metrics, whatever the number of rooms.
+func (p *Plugin) Overview() []RoomInfo {
+	rooms := p.all()
+	infos := make([]RoomInfo, 0, len(rooms))
+	for _, r := range rooms {
+		if i, ok := r.overview(); ok {
+			infos = append(infos, i)
+		}
+	}
+	return infos
+}
+
+// overview is what an operator is told of the room; ok is false for one that is gone.
+func (r *room) overview() (i RoomInfo, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.destroyed {
+		return RoomInfo{}, false
+	}
+	i = RoomInfo{
+		ID: r.id.String(), Description: r.cfg.Description, CommunityID: plainText(r.cfg.CommunityID), Private: r.cfg.Private,
+		MaxPublishers: r.cfg.Publishers, Subscribers: len(r.subscribers),
+	}
+	for _, p := range r.members {
+		if p.dummy {
+			continue
+		}
+		i.Participants++
+		if p.started {
+			i.Publishers++
+		}
+	}
+	return i, true
+}
+
+// plainText is a JSON string's text, or any other value as it is written.
+func plainText(v json.RawMessage) string {
+	var s string
+	if json.Unmarshal(v, &s) == nil {
+		return s
+	}
+	return string(v)
+}
