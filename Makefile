@@ -44,7 +44,7 @@ fuzz: ## each fuzz target for FUZZTIME (60s)
 	grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sort | while IFS=: read -r file func; do \
 		target=$${func#func }; package=$$(dirname "$$file"); \
 		echo "== $$package $$target"; \
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzzminimizetime 1x -fuzztime $(FUZZTIME) "$$package" </dev/null; \
 	done
 
 lint: $(LINT) ## golangci-lint (the first time builds it, which takes minutes)

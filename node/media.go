@@ -10,6 +10,7 @@ import (
 
 	"cardea/node/config"
 	"cardea/relay"
+	"cardea/relay/bwe"
 	"cardea/relay/ice"
 	"cardea/relay/turn"
 )
@@ -31,7 +32,8 @@ func (n *Node) listenMedia() error {
 	rc := relay.Config{
 		Addresses: addresses, Port: c.Port, Sockets: sockets, TCP: c.TCP,
 		ReadBuffer: int(c.ReadBuffer), WriteBuffer: int(c.WriteBuffer),
-		Advertise: mappings(n.cfg), TLS: n.tls, Log: n.log.With("plane", "media"),
+		Advertise: mappings(n.cfg), TLS: n.tls,
+		Bandwidth: bwe.Config{Start: uint64(c.StartBitrate), Min: uint64(c.MinBitrate), Max: uint64(c.MaxBitrate)}, Log: n.log.With("plane", "media"),
 	}
 	if n.cfg.TURN.Enabled {
 		rc.TURN, n.turnSecret = turnConfig(n.cfg, addresses, rc.Advertise, n)

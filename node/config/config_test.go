@@ -158,7 +158,7 @@ func TestFaults(t *testing.T) {
 		},
 		{"file missing", "", nil, []string{"--config=/nowhere.yaml"}, []string{"stat /nowhere.yaml: no such file or directory"}},
 		{
-			"all that is invalid", "log: {format: xml}\ntls: {certificate: a.pem}\njanus: {session_timeout: 1ms, token_auth_secret: x, allowed_origins: [app.example.org]}\nvideoroom: {rooms: [{room: a}, {room: 1, publishers: 0, audiocodec: mp3}, {room: 01}]}\nmedia: {mtu: 9000, start_bitrate: 99M}\nturn: {users: [me], min_port: 3000}\nlimits: {cpu: 2, sessions: 0}\n", nil, nil,
+			"all that is invalid", "log: {format: xml}\ntls: {certificate: a.pem}\njanus: {session_timeout: 1ms, token_auth_secret: x, allowed_origins: [app.example.org]}\nvideoroom: {rooms: [{room: a}, {room: 1, publishers: 0, audiocodec: mp3}, {room: 01}]}\nmedia: {start_bitrate: 99M}\nturn: {users: [me], min_port: 3000}\nlimits: {cpu: 2, sessions: 0}\n", nil, nil,
 			[]string{
 				`log.format: "xml": want text or json`,
 				"tls: certificate and key are needed together",
@@ -169,7 +169,6 @@ func TestFaults(t *testing.T) {
 				"videoroom.rooms[1].publishers: must be positive",
 				`videoroom.rooms[1].audiocodec: "mp3": want some of opus, multiopus, isac32, isac16, pcmu, pcma, g722, l16-48, l16`,
 				`videoroom.rooms[2].room: "1" is there already`,
-				"media.mtu: want 576 to 1452",
 				"media: min_bitrate, start_bitrate and max_bitrate must rise in this order",
 				"turn.users[0]: want NAME:PASSWORD",
 				"media.port: 3478 lies among the ports of TURN's relays",

@@ -22,8 +22,6 @@ type Media struct {
 	ReadBuffer Size `yaml:"read_buffer"`
 	// WriteBuffer is the kernel's send buffer of each socket (net.core.wmem_max).
 	WriteBuffer Size `yaml:"write_buffer"`
-	// MTU is the largest packet sent, in bytes without IP and UDP headers. Higher fails on networks with tunnels.
-	MTU int `yaml:"mtu"`
 	// KeepPrivate offers local addresses beside the ones of node.advertise, for clients on the node's own network. It
 	// shows them to everybody.
 	KeepPrivate bool `yaml:"keep_private"`
@@ -33,8 +31,6 @@ type Media struct {
 	MinBitrate Bitrate `yaml:"min_bitrate"`
 	// MaxBitrate is the most the estimate for a subscriber rises to.
 	MaxBitrate Bitrate `yaml:"max_bitrate"`
-	// TransportCC negotiates transport-wide congestion control. Without it the estimate rests on REMB and loss alone.
-	TransportCC bool `yaml:"transport_cc"`
 }
 
 // TURN is the STUN and TURN server. STUN answers everybody; without users and secrets TURN relays for nobody.
@@ -63,8 +59,6 @@ type TURN struct {
 	UserQuota int `yaml:"user_quota"`
 	// TotalQuota is how many allocations there may be; 0 sets no limit but the ports.
 	TotalQuota int `yaml:"total_quota"`
-	// MaxBitrate is the limit of one allocation in each direction; 0 sets none.
-	MaxBitrate Bitrate `yaml:"max_bitrate"`
 	// MaxLifetime is the longest lifetime an allocation is given at once; clients refresh it.
 	MaxLifetime time.Duration `yaml:"max_lifetime"`
 	// TLSPort is the port of TURN over TLS (TCP), opened when tls.certificate is set; 0 opens none.

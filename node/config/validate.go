@@ -115,7 +115,6 @@ func (c *Config) validateMedia(v *Faults) {
 	v.check(m.Sockets >= 0 && m.Sockets <= 64, "media.sockets", "want 0 to 64")
 	v.check(m.ReadBuffer >= 64<<10 && m.ReadBuffer <= 1<<30, "media.read_buffer", "%v is not between 64KiB and 1GiB", m.ReadBuffer)
 	v.check(m.WriteBuffer >= 64<<10 && m.WriteBuffer <= 1<<30, "media.write_buffer", "%v is not between 64KiB and 1GiB", m.WriteBuffer)
-	v.check(m.MTU >= 576 && m.MTU <= 1452, "media.mtu", "want 576 to 1452")
 	v.check(m.MinBitrate >= 10_000, "media.min_bitrate", "less than 10k")
 	v.check(m.MinBitrate <= m.StartBitrate && m.StartBitrate <= m.MaxBitrate, "media", "min_bitrate, start_bitrate and max_bitrate must rise in this order")
 	for i, a := range m.Addresses {
