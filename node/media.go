@@ -36,7 +36,8 @@ func (n *Node) listenMedia() error {
 		Bandwidth: bwe.Config{Start: uint64(c.StartBitrate), Min: uint64(c.MinBitrate), Max: uint64(c.MaxBitrate)}, Log: n.log.With("plane", "media"),
 	}
 	if n.cfg.TURN.Enabled {
-		rc.TURN, n.turnSecret = turnConfig(n.cfg, addresses, rc.Advertise, n)
+		rc.TURN = turnConfig(n.cfg, addresses, rc.Advertise, n)
+		n.pageTURN = newPageTURN(n.cfg, rc.TURN.GuestSecret, rc.TURN.MeshAddresses, rc.TURN.TLS != nil)
 	}
 	n.media, err = relay.New(rc)
 	if err != nil {
@@ -67,9 +68,9 @@ func mappings(cfg *config.Config) []ice.Mapping {
 	return all
 }
 
-// turnConfig returns the TURN server's configuration and a secret of this process's own, by which the console's page gets
-// credentials: with nothing configured nobody else can relay.
-func turnConfig(cfg *config.Config, media []netip.Addr, advertise []ice.Mapping, n *Node) (*turn.Config, string) {
+// turnConfig returns the TURN server's configuration. Its guests are the visitors of the console's page, by a secret of this
+// process's own: they can relay to the node itself alone, and with nothing configured nobody else can relay at all.
+func turnConfig(cfg *config.Config, media []netip.Addr, advertise []ice.Mapping, n *Node) *turn.Config {
 	t := turn.Default()
 	c := cfg.TURN
 	t.Realm, t.MinPort, t.MaxPort = c.Realm, c.MinPort, c.MaxPort
@@ -85,8 +86,8 @@ func turnConfig(cfg *config.Config, media []netip.Addr, advertise []ice.Mapping,
 	}
 	var own [32]byte
 	_, _ = rand.Read(own[:]) // it never fails
-	secret := hex.EncodeToString(own[:])
-	t.Secrets = append(t.Secrets, secret)
+	t.GuestSecret = hex.EncodeToString(own[:])
+	t.GuestQuota = max((int(t.MaxPort)-int(t.MinPort)+1)/4, 1) // the other ports are for those who were let in
 	if t.Relay = c.RelayAddresses; len(t.Relay) == 0 {
 		t.Relay = media
 	}
@@ -117,5 +118,5 @@ func turnConfig(cfg *config.Config, media []netip.Addr, advertise []ice.Mapping,
 		}
 	}
 	t.Log = n.log.With("plane", "turn")
-	return &t, secret
+	return &t
 }

@@ -40,9 +40,9 @@ type Node struct {
 	services []service // in the order they start; they stop in reverse
 	ready    atomic.Bool
 
-	keeper     keeper
-	media      *relay.Relay
-	turnSecret string // mints the page's TURN credentials; "" without TURN
+	keeper   keeper
+	media    *relay.Relay
+	pageTURN *pageTURN // nil without TURN
 
 	// What the planes tell the console; set before Serve.
 	figures []func(*console.Status)
@@ -239,6 +239,9 @@ func (n *Node) consoleConfig() console.Config {
 		Rooms:   func() []console.Room { return n.rooms() },
 		Peer:    func(session, handle uint64) (console.Peer, bool) { return n.peer(session, handle) },
 	}
+	if c.TURN.Enabled {
+		cc.ICEServers = func(host string) []console.ICEServer { return n.pageTURN.servers(host, time.Now()) }
+	}
 	if c.Console.Page {
 		cc.Page = &console.Page{
 			Version: Version(), StringIDs: c.VideoRoom.StringIDs, AdminKey: c.VideoRoom.AdminKey != "",
@@ -268,7 +271,7 @@ func (n *Node) status() console.Status {
 		Load: console.Load{
 			CPU: load.CPU, LatencyMS: float64(load.Latency) / float64(time.Millisecond), Share: load.Share, Refusing: load.Refusing,
 		},
-		Memory: memory(), Goroutines: runtime.NumGoroutine(), Rooms: len(n.rooms()),
+		Memory: memory(), Goroutines: runtime.NumGoroutine(),
 	}
 	if err := n.notReady(); err != nil {
 		s.Ready, s.Reason = false, err.Error()

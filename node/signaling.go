@@ -39,6 +39,7 @@ func (n *Node) addSignaling() error {
 	}
 	n.services = append(n.services, service{"janus", server.Run})
 	n.addTransports(server)
+	n.addFigures(server, rooms)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"time"
 
@@ -51,7 +52,8 @@ type publisher struct {
 	measured  *interval
 	transport *rtc.Transport
 	run       uint32
-	first     uint32 // its first stream
+	first     uint32          // its first stream
+	feed      json.RawMessage // its id in the room, once joined
 	extension map[rtc.Kind]map[string]uint8
 	mid       map[rtc.Kind]string
 

@@ -24,6 +24,7 @@ var commands = []command{
 	{"status", "tell how the node on this machine is doing", status},
 	{"rooms", "list the rooms on the node", rooms},
 	{"check-config", "check a configuration, or print a sample", checkConfig},
+	{"load", "put a server under load and measure it", generateLoad},
 	{"version", "print the version", printVersion},
 }
 

@@ -117,7 +117,7 @@ func Default() Config {
 		},
 		Media: Media{
 			Port: 3478, TCP: true, ReadBuffer: 4 << 20, WriteBuffer: 4 << 20,
-			StartBitrate: 1_000_000, MinBitrate: 60_000, MaxBitrate: 50_000_000,
+			StartBitrate: 2_500_000, MinBitrate: 60_000, MaxBitrate: 50_000_000,
 		},
 		TURN: TURN{
 			Enabled: true, Realm: "cardea", MinPort: 49152, MaxPort: 65535, TLSPort: 5349, DTLS: true,

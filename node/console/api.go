@@ -76,6 +76,10 @@ type Page struct {
 	StringIDs bool   `json:"string_ids"` // ids of rooms are strings
 	AdminKey  bool   `json:"admin_key"`  // rooms can be made only with a key
 	APISecret bool   `json:"api_secret"` // requests need a secret
+
+	// ICEServers is how a browser that cannot reach the node directly may relay to it, and to nothing else. Filled in for
+	// each request; nil without TURN, and for who asks too often.
+	ICEServers []ICEServer `json:"ice_servers,omitempty"`
 }
 
 // Peer is what the media plane sees of one client.

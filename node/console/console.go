@@ -3,10 +3,13 @@ package console
 import (
 	"embed"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"net/http/pprof"
 	"strconv"
+	"strings"
+	"time"
 )
 
 // Config is what the console shows and to whom. Functions are called for every request, from many goroutines.
@@ -18,16 +21,15 @@ type Config struct {
 	Status  func() Status                                  //
 	Rooms   func() []Room                                  //
 	Peer    func(session, handle uint64) (p Peer, ok bool) // ok is false for what does not exist
+	// ICEServers mints credentials for a visitor of the page that reached the node by that host name or address, "" when it
+	// named none. Nil: there is no TURN.
+	ICEServers func(host string) []ICEServer
 }
 
 // The page: plain modules, no build step.
 //
 //go:embed web
 var web embed.FS
-
-// policy keeps the page to its own files; the Janus API it talks to is on other ports.
-const policy = "default-src 'self'; connect-src 'self' ws: wss: http: https:; media-src 'self' blob: mediastream:; " +
-	"img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 // New returns the console's handler.
 func New(cfg Config) http.Handler {
@@ -62,22 +64,48 @@ func New(cfg Config) http.Handler {
 	closed("GET /debug/pprof/profile", pprof.Profile)
 	closed("GET /debug/pprof/trace", pprof.Trace)
 	if cfg.Page != nil {
-		mux.HandleFunc("GET /api/v1/page", func(w http.ResponseWriter, _ *http.Request) { answer(w, cfg.Page) })
-		mux.Handle("GET /", page())
+		minting := newMinting()
+		mux.HandleFunc("GET /api/v1/page", func(w http.ResponseWriter, r *http.Request) {
+			p := *cfg.Page
+			if cfg.ICEServers != nil && minting.take(r.RemoteAddr, time.Now()) {
+				p.ICEServers = cfg.ICEServers(hostOf(r.Host))
+			}
+			answer(w, p)
+		})
+		mux.Handle("GET /", page(cfg.Page))
 	}
 	return mux
 }
 
+// policy keeps the page to its own files and to the Janus API on the host that it came from.
+func policy(p *Page, host string) string {
+	api := "ws: wss:" // a host that cannot be named
+	if host != "" {
+		// The last one is a reverse proxy's, which has the page and the API on one port.
+		host = bracketed(host)
+		api = fmt.Sprintf("ws://%s:%d wss://%s:%d wss://%s", host, p.WSPort, host, p.WSSPort, host)
+	}
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; manifest-src 'self'; " +
+		"connect-src 'self' " + api + "; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+}
+
 // page serves the embedded files.
-func page() http.Handler {
+func page(p *Page) http.Handler {
 	files, err := fs.Sub(web, "web")
 	if err != nil {
 		panic(err) // the folder is part of the program
 	}
 	server := http.FileServerFS(files)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" && strings.HasSuffix(r.URL.Path, "/") { // no listings of folders
+			http.NotFound(w, r)
+			return
+		}
 		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
+		h.Set("Content-Security-Policy", policy(p, hostOf(r.Host)))
+		h.Set("Permissions-Policy", "camera=(self), microphone=(self), display-capture=(self), geolocation=()")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("X-Frame-Options", "DENY") // for browsers that do not know frame-ancestors
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-cache")

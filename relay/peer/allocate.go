@@ -1,6 +1,8 @@
 package peer
 
 import (
+	"time"
+
 	"cardea/relay/bwe"
 	"cardea/relay/plane"
 	"cardea/relay/stream"
@@ -13,6 +15,8 @@ const (
 	// pacing is how much faster than the estimate packets may leave, as in libwebrtc: a keyframe is not to take longer than
 	// the path needs.
 	pacing = 2.5
+	// grace is how long after connecting video is sent whatever the estimate: so long it takes to measure the path.
+	grace = 3 * time.Second
 	// probePacket is the size of probe packets, bytes.
 	probePacket = 1100
 )
@@ -46,7 +50,6 @@ func (p *Peer) allocate(now int64) {
 		p.pacer.rate.Store(0)
 		return
 	}
-	p.pacer.rate.Store(int64(pacing * float64(estimate)))
 	o.first = append(o.first, len(o.qualities))
 	for i, d := range o.tracks {
 		o.demands = append(o.demands, bwe.Demand{
@@ -55,9 +58,18 @@ func (p *Peer) allocate(now int64) {
 	}
 	o.levels = p.allocator.Allocate(o.levels[:0], estimate, audio, o.demands, now)
 	p.estimator.Want(p.allocator.Wanted())
+	allocated := audio
 	for i, d := range o.tracks {
-		d.limit(o.qualities[o.first[i]:o.first[i+1]], o.levels[i], now)
+		offered := o.qualities[o.first[i]:o.first[i+1]]
+		if o.levels[i] == bwe.Paused && now-p.upAt < int64(grace) {
+			o.levels[i] = 0 // the path is a guess yet, and a picture is what the client came for
+		}
+		if o.levels[i] != bwe.Paused {
+			allocated += uint64(offered[o.levels[i]].Bitrate)
+		}
+		d.limit(offered, o.levels[i], now)
 	}
+	p.pacer.rate.Store(int64(pacing * float64(max(estimate, allocated))))
 }
 
 // offer appends what a video line could be sent.

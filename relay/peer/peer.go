@@ -56,8 +56,9 @@ type Peer struct {
 	lines      []*line // in the order of the m-lines
 	sources    map[uint32]*source
 	extensions extensionIDs
-	handshake  bool // DTLS was started
-	up         bool // DTLS is done
+	handshake  bool  // DTLS was started
+	up         bool  // DTLS is done
+	upAt       int64 // ns
 	profile    srtp.Profile
 	in         *srtp.Keys
 	wakeDTLS   func() // makes the DTLS reader look at the session again
@@ -285,7 +286,7 @@ func (p *Peer) recovered(where string) {
 // connected is called when the keys are there.
 func (p *Peer) connected() {
 	p.mu.Lock()
-	p.up = true
+	p.up, p.upAt = true, p.env.Clock.Now()
 	p.mu.Unlock()
 	p.env.Metrics.Handshakes.Add(1)
 	p.env.Metrics.Connected.Add(1)

@@ -1,11 +1,14 @@
 package stream
 
 import (
+	"bytes"
+	"encoding/hex"
 	"slices"
 	"testing"
 
 	"cardea/relay/codec"
 	"cardea/relay/plane"
+	"cardea/relay/rtp"
 )
 
 // picture is one packet of a layer frame in filter tests.
@@ -208,6 +211,80 @@ func TestVP9SVC(t *testing.T) {
 	if len(v.seen) != int(v.got[len(v.got)-1].index-minIndex(v))+1 {
 		t.Error("numbers are not continuous")
 	}
+}
+
+func TestAV1SVC(t *testing.T) {
+	// Structure L2T1 of the AV1 RTP specification, section A.6.2: template 0 begins, 2 and 3 are the base and upper layer
+	// where a receiver may switch, 1 and 4 where it may not.
+	structure, err := hex.DecodeString("c00000800108ebaa311450460e002121111100")
+	if err != nil {
+		t.Fatal(err)
+	}
+	av1 := plane.Codec{Name: "av1", PayloadType: 98, ClockRate: 90000}
+	extensions := []plane.Extension{{ID: 11, URI: plane.ExtDependencyDescriptor}}
+	s := New(Config{Kind: plane.Video, Codecs: []plane.Codec{av1}, Extensions: extensions, Layers: 1, SVC: true})
+	f := &source{t: t, s: s, pt: 98, ssrc: 1, seq: 100, stamp: 5}
+	extensions = []plane.Extension{{ID: 3, URI: plane.ExtDependencyDescriptor}}
+	v := newViewer(t, TrackConfig{Kind: plane.Video, Codecs: []plane.Codec{av1}, Extensions: extensions, SSRC: 9})
+	v.attach(s, 1)
+	now := ms
+	frame := func(descriptor []byte, key, last bool) {
+		f.ext = func(b []byte) []byte {
+			w := rtp.NewExtWriter(b)
+			w.Add(11, descriptor)
+			return w.End()
+		}
+		payload := []byte{0x10, 0x30, 1, 2, 3}
+		if key {
+			payload[0] |= 0x08
+		}
+		f.push(payload, last, now)
+	}
+	run := func(n int, key bool) {
+		for i := range n {
+			if key && i == 0 {
+				frame(structure, true, false)
+				frame([]byte{0xc3, 0, 1}, false, true)
+			} else {
+				frame([]byte{0xc1, 0, 2}, false, false)
+				frame([]byte{0xc4, 0, 3}, false, true)
+			}
+			f.stamp += 3000
+			s.Flush(now, nil)
+			now += 33 * ms
+		}
+	}
+	run(5, true)
+	if len(v.got) != 10 {
+		t.Fatalf("%d packets", len(v.got))
+	}
+	if got := v.got[0].Extension(3); !bytes.Equal(got, structure) {
+		t.Errorf("descriptor %x", got)
+	}
+	s.Lock()
+	v.track.SetTarget(-1, -1, 0, -1)
+	s.Unlock()
+	run(5, false)
+	if len(v.got) != 15 {
+		t.Fatalf("%d packets, want only the base layer's", len(v.got))
+	}
+	for i, p := range v.got[10:] {
+		if !p.Marker || p.Extension(3)[0] != 0xc1 {
+			t.Errorf("packet %d: marker %v, template %d", i, p.Marker, p.Extension(3)[0]&0x3f)
+		}
+	}
+	s.Lock()
+	v.track.SetTarget(-1, -1, -1, -1)
+	s.Unlock()
+	run(5, false)
+	if len(v.got) != 20 {
+		t.Errorf("%d packets: the upper layer came without a keyframe", len(v.got))
+	}
+	run(5, true)
+	if len(v.got) != 30 {
+		t.Errorf("%d packets: the upper layer is missing", len(v.got))
+	}
+	v.continuous()
 }
 
 func minIndex(v *viewer) uint64 {

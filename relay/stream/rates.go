@@ -4,12 +4,11 @@ import "cardea/relay/codec"
 
 // rates measures what flows of a layer, by spatial and temporal layer, over the last two windows: about a second.
 type rates struct {
-	began    int64 // ns, of the present window
-	length   int64 // ns, of the last one; 0 before there was one
-	frames   [2]uint32
-	present  [codec.MaxSpatial][codec.MaxTemporal]uint32 // bytes
-	last     [codec.MaxSpatial][codec.MaxTemporal]uint32
-	measured bool
+	began   int64 // ns, of the present window
+	length  int64 // ns, of the last one; 0 before there was one
+	frames  [2]uint32
+	present [codec.MaxSpatial][codec.MaxTemporal]uint32 // bytes
+	last    [codec.MaxSpatial][codec.MaxTemporal]uint32
 }
 
 // add counts a packet.
@@ -33,6 +32,10 @@ const overhead = 20 + 8 + 24 + 16
 func (r *rates) roll(now int64) {
 	length := now - r.began
 	if length < rateWindow {
+		return
+	}
+	if length > 4*rateWindow { // what was before a silence says nothing of now
+		*r = rates{began: now}
 		return
 	}
 	r.last, r.present = r.present, [codec.MaxSpatial][codec.MaxTemporal]uint32{}

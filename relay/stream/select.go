@@ -15,8 +15,9 @@ const (
 	lagTime = int64(500 * time.Millisecond)
 )
 
-// Select decides what to do with a live packet. After Forward and Fill, AppendRTP must be called for the same packet
-// before the next Select. While the track is [Track.Behind] live packets are dropped: Catchup sends them.
+// Select decides what to do with a live packet. After Forward and Fill, AppendRTP has to be called for the same packet
+// before the next Select; if it is not, the packet counts as lost, and is there when the subscriber asks for it. While the
+// track is [Track.Behind] live packets are dropped: Catchup sends them.
 func (t *Track) Select(p *Packet, now int64) Action {
 	t.chosen.action = Drop
 	if t.stream == nil || t.paused {
@@ -45,11 +46,21 @@ func (t *Track) elsewhere(p *Packet, now int64) Action {
 	}
 	layer, want := int8(p.Layer), t.desired(now) //nolint:gosec // below MaxLayers
 	if p.Info.Keyframe && t.accepts(layer, want, now) {
+		if t.overtaken(p) {
+			t.replay(layer, p.Seq)
+			return Drop
+		}
 		t.enter(layer)
 		return t.pass(p, now)
 	}
 	t.seek(want, now)
 	return Drop
+}
+
+// overtaken tells whether the rest of a keyframe came before its first packet: it then has to come from the cache.
+func (t *Track) overtaken(p *Packet) bool {
+	next := t.stream.layers[p.Layer].ring.get(p.Seq + 1)
+	return next != nil && (p.Recovered || next.Arrival < p.Arrival)
 }
 
 // desired returns the substream to relay: the highest that flows, up to target and limit; above them only if there is

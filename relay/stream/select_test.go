@@ -3,6 +3,7 @@ package stream
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"cardea/relay/plane"
 )
@@ -194,6 +195,69 @@ func TestSimulcastFallback(t *testing.T) {
 	c.run(2, 2)
 	c.want(2)
 	c.check()
+}
+
+func TestFallbackTime(t *testing.T) {
+	c := newSimulcast(t)
+	c.v.track.SetFallback(500 * time.Millisecond)
+	c.v.attach(c.s, 1)
+	c.run(30, 0, 1, 2)
+	c.silent[2] = true
+	c.asked = make([]int, 3)
+	c.run(12)
+	if c.asked[1] != 0 {
+		t.Error("fell back too early")
+	}
+	c.run(6)
+	if c.asked[1] == 0 {
+		t.Error("did not fall back")
+	}
+	c.v.track.SetFallback(0)
+	if c.v.track.fallback != int64(DefaultFallback) {
+		t.Error("0 is not the default")
+	}
+}
+
+func TestKeyframesWanted(t *testing.T) {
+	c := newSimulcast(t)
+	c.v.attach(c.s, 1)
+	c.s.KeyframesWanted()
+	c.run(10)
+	if got := c.s.KeyframesWanted(); got != 1<<2 {
+		t.Errorf("layers %b", got)
+	}
+	if got := c.s.KeyframesWanted(); got != 0 {
+		t.Errorf("layers %b asked for twice", got)
+	}
+	c.s.RequestKeyframe()
+	if got := c.s.KeyframesWanted(); got != 0b111 {
+		t.Errorf("layers %b", got)
+	}
+	c.run(4, 0, 1, 2)
+	c.locked(func() { c.v.track.RequestKeyframe(c.now + 1000*ms) })
+	if got := c.s.KeyframesWanted(); got != 1<<2 {
+		t.Errorf("layers %b, want the one relayed", got)
+	}
+}
+
+func TestKeyframeWhoseFirstPacketIsRepaired(t *testing.T) {
+	s, f, _ := newVideo(t, 1)
+	v := newViewer(t, videoConfig())
+	v.attach(s, 1)
+	first := *f[0]
+	f[0].seq++
+	for range 3 {
+		f[0].push(vp8(false, true, false, 0, f[0].picture, f[0].tl0, 100), false, ms)
+	}
+	s.Flush(ms, nil)
+	first.push(vp8(true, true, false, 0, first.picture, first.tl0, 100), false, 20*ms)
+	s.Flush(20*ms, nil)
+	for v.track.Behind() {
+		v.catchup(1000, 20*ms)
+	}
+	if got := v.numbers(); !slices.Equal(got, []int{0, 1, 2, 3}) || !v.got[0].info.Keyframe {
+		t.Errorf("numbers %v", got)
+	}
 }
 
 func TestSlowLayersAreNotDead(t *testing.T) {

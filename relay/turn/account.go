@@ -20,7 +20,8 @@ func (s *Server) quota(user, _ string, src net.Addr) bool {
 // full is called with mu held.
 func (s *Server) full(user string) bool {
 	return s.cfg.TotalQuota > 0 && s.total >= s.cfg.TotalQuota ||
-		s.cfg.UserQuota > 0 && s.perUser[user] >= s.cfg.UserQuota
+		user == guests && s.cfg.GuestQuota > 0 && s.perUser[user] >= s.cfg.GuestQuota ||
+		user != guests && s.cfg.UserQuota > 0 && s.perUser[user] >= s.cfg.UserQuota
 }
 
 // addAllocation counts one more allocation of a user, with mu held. The quota handler has looked before, but not in one step with this.

@@ -20,6 +20,13 @@ type Config struct {
 	// without a gap.
 	Secrets []string
 
+	// GuestSecret mints credentials too (see [Credentials]), for whoever asks, such as the visitors of a page: with them a client
+	// reaches the mesh's media addresses and nothing else, so that they make nobody a relay for strangers. Empty: there
+	// are no guests.
+	GuestSecret string
+	// GuestQuota bounds the allocations of all guests together; 0 is no bound.
+	GuestQuota int
+
 	// Relay are the local addresses that relay sockets are bound to, taken in turn within an IP version. A client that
 	// asks for no version gets IPv4 if there is any.
 	Relay []netip.Addr
@@ -92,7 +99,7 @@ func (c *Config) validate() error {
 		}
 	}
 	fault(c.Realm == "" || len(c.Realm) > 127, "realm of %d bytes, not 1 to 127", len(c.Realm))
-	fault(len(c.Users) == 0 && len(c.Secrets) == 0, "no users and no secrets: nobody could allocate")
+	fault(len(c.Users) == 0 && len(c.Secrets) == 0 && c.GuestSecret == "", "no users and no secrets: nobody could allocate")
 	for _, secret := range c.Secrets {
 		fault(secret == "", "empty secret")
 	}
@@ -111,7 +118,7 @@ func (c *Config) validate() error {
 	fault(c.MaxLifetime <= 0 || c.MaxLifetime > maxLifetime, "longest lifetime %s, not up to %s", c.MaxLifetime, maxLifetime)
 	fault(c.DefaultLifetime < time.Second || c.DefaultLifetime > c.MaxLifetime,
 		"default lifetime %s, not 1s to %s", c.DefaultLifetime, c.MaxLifetime)
-	fault(c.UserQuota < 0 || c.TotalQuota < 0, "negative quota")
+	fault(c.UserQuota < 0 || c.TotalQuota < 0 || c.GuestQuota < 0, "negative quota")
 	for _, r := range []Rate{c.AllocationRate, c.UnauthorizedRate} {
 		fault(r.PerSecond < 0 || r.PerSecond > 0 && r.Burst < 1, "rate of %g/s with a burst of %d", r.PerSecond, r.Burst)
 	}

@@ -22,7 +22,8 @@
 // A relay sends from inside the operator's network, so private, loopback and other special addresses are denied
 // unless allowed by configuration, also where they hide in IPv6 forms of IPv4 addresses. The nodes of the mesh are reached by clients at
 // their media addresses: exactly those address and port pairs are allowed, and nothing else of those hosts. TURN permissions name only IP
-// addresses, so the pair is enforced on each packet, both ways.
+// addresses, so the pair is enforced on each packet, both ways. Guests ([Config].GuestSecret) reach those pairs and nothing
+// else, whatever users are allowed.
 //
 // Locks: Server.mu, then relay.mu. Neither is held while pion/turn is called.
 package turn

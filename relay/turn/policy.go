@@ -11,6 +11,8 @@ type policy struct {
 	hosts map[netip.Addr]struct{}     // hosts of the mesh and this one: nothing else of them
 	allow []netip.Prefix
 	deny  []netip.Prefix
+
+	meshOnly bool // nobody but the mesh may be reached
 }
 
 func newPolicy(mesh []netip.AddrPort, own []netip.Addr, allow, deny []netip.Prefix) *policy {
@@ -52,7 +54,7 @@ func (p *policy) permitsSome(a netip.Addr) bool {
 // permitsAddr tells whether all ports of an address may be reached. An IPv6 address that leads to an IPv4 one is judged
 // by that too.
 func (p *policy) permitsAddr(a netip.Addr) bool {
-	if !a.IsValid() || a.Zone() != "" {
+	if p.meshOnly || !a.IsValid() || a.Zone() != "" {
 		return false
 	}
 	if contains(p.allow, a) {

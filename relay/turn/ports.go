@@ -117,7 +117,7 @@ func (s *Server) tryPorts(requested int, open func(port uint16) error) error {
 // AllocateListener makes the relay of a TCP allocation (RFC 6062).
 func (g *generator) AllocateListener(c turn.AllocateListenerConfig) (net.Listener, net.Addr, error) {
 	s := g.server
-	if !s.cfg.TCPRelay {
+	if !s.cfg.TCPRelay || c.UserID == guests {
 		return nil, nil, errTCPRelay
 	}
 	ip, err := s.relayAddress(c.Network)

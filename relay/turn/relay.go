@@ -90,7 +90,7 @@ func (r *relay) toPeer(number uint16, data []byte) bool {
 		return false
 	}
 	s := r.server
-	if !c.permits(s.policy.Load()) {
+	if !c.permits(s.policyOf(r.user)) {
 		s.stats.DeniedPeers.Add(1)
 		return true
 	}
@@ -110,7 +110,7 @@ func (r *relay) write(data []byte, wire netip.AddrPort) {
 // WriteTo relays the data of a Send indication. pion/turn looked for a permission, which names no port; this does.
 func (r *relay) WriteTo(p []byte, to net.Addr) (int, error) {
 	peer := addrPort(to)
-	if r.server.policy.Load().permits(peer) {
+	if r.server.policyOf(r.user).permits(peer) {
 		r.write(p, r.server.mapping.wire(peer))
 	} else {
 		r.server.stats.DeniedPeers.Add(1)
@@ -152,7 +152,7 @@ func (r *relay) fromPeer(d udp.Datagram, room int) (peer netip.AddrPort, ok bool
 	r.mu.RLock()
 	c := r.byPeer[d.From]
 	r.mu.RUnlock()
-	p := s.policy.Load()
+	p := s.policyOf(r.user)
 	if c == nil {
 		peer = s.mapping.named(d.From)
 		if len(d.Data) > room {

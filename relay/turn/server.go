@@ -26,6 +26,7 @@ type Server struct {
 
 	keys         atomic.Pointer[keyring]
 	policy       atomic.Pointer[policy]
+	guestPolicy  atomic.Pointer[policy]
 	unauthorized *sources
 	allocating   *sources
 
@@ -84,7 +85,6 @@ func New(cfg Config) (*Server, error) {
 		ipv4 = ipv4 || a.Is4()
 	}
 	generator := &generator{server: s}
-	permission := func(_ net.Addr, peer net.IP) bool { return s.permission(peer) }
 	var err error
 	s.pion, err = turn.NewServer(turn.ServerConfig{
 		Realm:              cfg.Realm,
@@ -105,11 +105,11 @@ func New(cfg Config) (*Server, error) {
 			},
 		},
 		PacketConnConfigs: []turn.PacketConnConfig{
-			{PacketConn: s.datagrams, RelayAddressGenerator: generator, PermissionHandler: permission},
+			{PacketConn: s.datagrams, RelayAddressGenerator: generator, PermissionHandler: s.permission},
 		},
 		ListenerConfigs: []turn.ListenerConfig{
-			{Listener: s.tcp, RelayAddressGenerator: generator, PermissionHandler: permission},
-			{Listener: s.dtls, RelayAddressGenerator: generator, PermissionHandler: permission},
+			{Listener: s.tcp, RelayAddressGenerator: generator, PermissionHandler: s.permission},
+			{Listener: s.dtls, RelayAddressGenerator: generator, PermissionHandler: s.permission},
 		},
 	})
 	if err != nil {
@@ -166,6 +166,7 @@ func (s *Server) SetMeshAddresses(addresses []netip.AddrPort) {
 		own = append(own, public)
 	}
 	s.policy.Store(newPolicy(addresses, own, s.cfg.AllowPeers, s.cfg.DenyPeers))
+	s.guestPolicy.Store(newGuestPolicy(addresses))
 }
 
 // SetCredentials replaces users and secrets. Allocations that exist go on with the credentials they were made with.
@@ -237,6 +238,10 @@ func (s *Server) authenticate(ra *turn.RequestAttributes) (user string, key []by
 			return user, key, true
 		}
 	}
+	if key := s.guestKey(ra.Username, now); key != nil && verify(e.raw, key) {
+		e.username, e.key = ra.Username, key
+		return guests, key, true
+	}
 	if len(keys) == 0 {
 		verify(e.raw, nil) // as long as for a name that exists
 	}
@@ -259,9 +264,13 @@ func (s *Server) admit(from netip.Addr, r *relay) bool {
 }
 
 // permission tells pion/turn whether a client may name an IP address as a peer. Ports are looked at with each packet.
-func (s *Server) permission(ip net.IP) bool {
+func (s *Server) permission(src net.Addr, ip net.IP) bool {
+	p := s.policy.Load()
+	if r := s.relayOf(src); r != nil {
+		p = s.policyOf(r.user)
+	}
 	a, ok := netip.AddrFromSlice(ip)
-	if ok && s.policy.Load().permitsSome(a.Unmap()) {
+	if ok && p.permitsSome(a.Unmap()) {
 		return true
 	}
 	s.stats.DeniedPeers.Add(1)

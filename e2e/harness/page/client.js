@@ -125,8 +125,10 @@ export class Client {
   // answer of the node is its result.
   async offer(name, tracks = this.camera(), message = { request: 'configure' }, options = {}) {
     const handle = this.handles[name];
-    await this.#captureScreens(tracks);
-    const jsep = await new Promise((resolve, reject) => handle.plugin.createOffer({ tracks, ...options, success: resolve, error: reject }));
+    const jsep = await new Promise((resolve, reject) => handle.plugin.createOffer({
+      tracks, ...options, success: resolve, error: reject,
+      customizeSdp: jsep => { if (this.rewrite) jsep.sdp = jsep.sdp.replaceAll(...this.rewrite); },
+    }));
     const answer = await this.request(name, message, { jsep: { type: 'answer' } }, jsep);
     await new Promise((resolve, reject) => handle.plugin.handleRemoteJsep({ jsep: this.#reachable(answer.jsep), success: resolve, error: reject }));
     return answer;
@@ -142,6 +144,9 @@ export class Client {
     this.handles[name].pc.getTransceivers().find(t => t.mid === mid).sender.track.enabled = false;
   }
 
+  // rewriteOffers replaces text in every offer made from then on, as applications do for what the browser has no call for.
+  rewriteOffers(what, by) { this.rewrite = [what, by]; }
+
   camera(width = 640, height = 480) {
     return [
       { type: 'audio', capture: true },
@@ -149,9 +154,6 @@ export class Client {
       { type: 'data' },
     ];
   }
-
-  // getDisplayMedia wants to be called by the page itself: janus.js does for tracks of type screen, with nothing to add.
-  async #captureScreens() {}
 
   // watch subscribes on a handle of its own and answers every offer that comes to it from then on.
   async watch(name, room, streams, join = {}) {

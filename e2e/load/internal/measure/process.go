@@ -89,3 +89,9 @@ func parseRollup(b []byte) (int64, error) {
 	}
 	return 0, errors.New("process: smaps_rollup has no Rss")
 }
+
+// Own returns the user and system time that this process has used.
+func Own() (time.Duration, error) {
+	p, err := ReadProcess(os.Getpid())
+	return p.CPU, err
+}

@@ -20,11 +20,17 @@ const VideoClock = 90000
 // MinPayload is the smallest MaxPayload that holds all headers and a mark.
 const MinPayload = descriptorLen + keyframeHeader + MarkLen
 
+// Rate control: frames vary by spread, and what was sent too much or too little is made up for by at most repay of a frame each.
+const (
+	spread = 0.15
+	repay  = 0.25
+)
+
 // VideoConfig is the shape of a video.
 type VideoConfig struct {
 	Bitrate          int           // of the RTP packets, bit/s, keyframes included
 	FPS              int           // frames per second
-	KeyframeRatio    float64       // size of a keyframe, delta frames
+	KeyframeRatio    float64       // size of a keyframe, average frames
 	KeyframeInterval time.Duration // keyframes come at least so often; 0: only on request
 	KeyframeSpacing  time.Duration // and on request at most so often
 	Width, Height    uint16        // pixels
@@ -36,9 +42,10 @@ type VideoConfig struct {
 type Video struct {
 	cfg     VideoConfig
 	rand    *rand.Rand
-	start   int64 // when frame 0 is due
-	frames  int64 // made so far
-	delta   float64
+	start   int64   // when frame 0 is due
+	frames  int64   // made so far
+	target  float64 // bytes of a frame, on average
+	debt    float64 // bytes sent above that so far
 	picture uint16
 	tl0     uint8
 	base    uint32 // RTP timestamp of frame 0
@@ -53,12 +60,7 @@ func NewVideo(cfg VideoConfig, start int64, seed uint64) *Video {
 	r := rand.New(rand.NewPCG(seed, 0x5eed)) //nolint:gosec // no secret depends on it
 	v := &Video{cfg: cfg, rand: r, start: start, wanted: true, lastKey: start - int64(time.Hour)}
 	v.picture, v.base, v.tl0 = uint16(r.Uint32N(1<<15)), r.Uint32(), uint8(r.Uint32N(256))
-	perFrame := float64(cfg.Bitrate) / 8 / float64(cfg.FPS)
-	if n := cfg.KeyframeInterval.Seconds() * float64(cfg.FPS); n > 1 {
-		// One keyframe and n-1 delta frames fill an interval.
-		perFrame *= n / (n - 1 + cfg.KeyframeRatio)
-	}
-	v.delta = perFrame
+	v.target = float64(cfg.Bitrate) / 8 / float64(cfg.FPS)
 	return v
 }
 
@@ -83,12 +85,13 @@ func (v *Video) Next() Frame {
 		width:     v.cfg.Width,
 		height:    v.cfg.Height,
 	}
-	size := v.delta * (0.85 + 0.3*v.rand.Float64()) // rate control holds frames to about this
+	size := v.target*(1-spread+2*spread*v.rand.Float64()) - min(max(v.debt, -repay*v.target), repay*v.target)
 	if f.Keyframe {
-		size = v.delta * v.cfg.KeyframeRatio
+		size = v.target * v.cfg.KeyframeRatio
 		v.wanted, v.lastKey = false, due
 		v.keys++
 	}
+	v.debt += size - v.target
 	f.split(int(size), v.cfg.MaxPayload, v.cfg.Overhead)
 	v.frames++
 	v.picture = (v.picture + 1) & 0x7fff

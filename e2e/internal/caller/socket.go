@@ -1,0 +1,49 @@
+package caller
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"sync/atomic"
+)
+
+// socketBuffer is what a call's UDP socket may hold, bytes: what a test's machine is too busy to read must not count as
+// lost by the node.
+const socketBuffer = 4 << 20
+
+// socket is the UDP socket of one call.
+type socket struct {
+	*net.UDPConn
+	gone atomic.Bool
+}
+
+func newSocket() (*socket, error) {
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return nil, fmt.Errorf("open a call's socket: %w", err)
+	}
+	_ = c.SetReadBuffer(socketBuffer) // as much as the kernel grants
+	return &socket{UDPConn: c}, nil
+}
+
+// WriteTo sends a packet, or only seems to when the client has vanished.
+func (s *socket) WriteTo(b []byte, to net.Addr) (int, error) {
+	if s.gone.Load() {
+		return len(b), nil
+	}
+	return s.UDPConn.WriteTo(b, to)
+}
+
+// WriteToUDPAddrPort is WriteTo for other addresses.
+func (s *socket) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	if s.gone.Load() {
+		return len(b), nil
+	}
+	return s.UDPConn.WriteToUDPAddrPort(b, to)
+}
+
+// vanish makes the socket silent for good.
+func (s *socket) vanish() {
+	s.gone.Store(true)
+	_ = s.Close()
+}
