@@ -68,6 +68,7 @@ func (n *Node) exportJanus(m *janus.Metrics) {
 			counter("cardea_janus_plane_events_lost_total", "Times that events of the media plane were lost.", func(m S) float64 { return float64(m.PlaneEventsLost.Load()) }),
 			counter("cardea_janus_panics_total", "Panics; each ended one session.", func(m S) float64 { return float64(m.Panics.Load()) }),
 			counter("cardea_janus_waits_total", "Requests that waited because their handle had too many already.", func(m S) float64 { return float64(m.Waits.Load()) }),
+			counter("cardea_janus_admin_requests_total", "Requests to the admin API.", func(m S) float64 { return float64(m.AdminRequests.Load()) }),
 			gauge("cardea_janus_connections", "WebSocket connections.", func(m S) float64 { return float64(m.Connections.Load()) }),
 			gauge("cardea_janus_polls", "Long polls that wait.", func(m S) float64 { return float64(m.Polls.Load()) }),
 			counter("cardea_janus_connections_refused_total", "Connections beyond the limit, or without the subprotocol.", func(m S) float64 { return float64(m.Refused.Load()) }),

@@ -7,14 +7,12 @@ import (
 	"log/slog"
 
 	"github.com/pion/logging"
-
-	"cardea/node/config"
 )
 
-// newLogger returns the node's logger, writing to w.
-func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: cfg.Level}
-	if cfg.Format == "json" {
+// newLogger returns the node's logger, writing text or JSON to w.
+func newLogger(format string, level slog.Leveler, w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
+	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))

@@ -6,13 +6,11 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-
-	"cardea/node/config"
 )
 
 func TestLogger(t *testing.T) {
 	var out bytes.Buffer
-	log := newLogger(config.Log{Level: slog.LevelWarn, Format: "json"}, &out)
+	log := newLogger("json", slog.LevelWarn, &out)
 	log.Info("quiet")
 	log.Warn("loud", "session", 5)
 	var line struct {
@@ -23,7 +21,7 @@ func TestLogger(t *testing.T) {
 		t.Errorf("%v: %s", err, &out)
 	}
 	out.Reset()
-	newLogger(config.Log{Format: "text"}, &out).Info("hello", "room", "a b")
+	newLogger("text", slog.LevelInfo, &out).Info("hello", "room", "a b")
 	if !strings.Contains(out.String(), `msg=hello room="a b"`) {
 		t.Errorf("text: %s", &out)
 	}

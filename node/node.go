@@ -31,6 +31,7 @@ type Node struct {
 	cfg      *config.Config
 	name     string
 	log      *slog.Logger
+	level    *slog.LevelVar // of log; nil when it is not ours to change
 	started  time.Time
 	load     *loadMeter
 	registry *prometheus.Registry
@@ -59,7 +60,9 @@ type service struct {
 
 // Run makes a node and serves until ctx ends, then stops it cleanly. It logs on standard error.
 func Run(ctx context.Context, cfg *config.Config) error {
-	n, err := Listen(ctx, cfg, newLogger(cfg.Log, os.Stderr))
+	level := new(slog.LevelVar)
+	level.Set(cfg.Log.Level)
+	n, err := listenWith(ctx, cfg, newLogger(cfg.Log.Format, level, os.Stderr), level)
 	if err != nil {
 		return err
 	}
@@ -69,8 +72,13 @@ func Run(ctx context.Context, cfg *config.Config) error {
 // Listen prepares the process and binds every port the configuration asks for, or none. cfg must be valid and must not
 // be changed afterwards. A node that is not served must be closed.
 func Listen(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Node, error) {
+	return listenWith(ctx, cfg, log, nil)
+}
+
+// listenWith is Listen with a logger whose level may be changed, if level is not nil.
+func listenWith(ctx context.Context, cfg *config.Config, log *slog.Logger, level *slog.LevelVar) (*Node, error) {
 	n := &Node{
-		cfg: cfg, name: cfg.Node.Name, started: time.Now(), load: newLoadMeter(cfg.Limits),
+		cfg: cfg, level: level, name: cfg.Node.Name, started: time.Now(), load: newLoadMeter(cfg.Limits),
 		keeper: keeper{dir: cfg.Node.DataDir},
 		rooms:  func() []console.Room { return nil },
 		peer:   func(uint64, uint64) (console.Peer, bool) { return console.Peer{}, false },

@@ -2,7 +2,11 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"maps"
+	"net"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -58,25 +62,55 @@ func (n *Node) serverName() string {
 	return n.name
 }
 
-// addTransports serves the API on its listeners.
-func (n *Node) addTransports(server *janus.Server) {
+// addTransports serves the API and, if there is a secret for it, the admin API on their listeners.
+func (n *Node) addTransports(server *janus.Server) error {
+	c := n.cfg.Janus
 	limits := transport.Limits{
 		MaxMessage: int64(n.cfg.Limits.MessageSize), Rate: float64(n.cfg.Limits.RequestsPerSecond),
 		Burst: 10 * n.cfg.Limits.RequestsPerSecond,
 	}
-	web := transport.NewHTTP(transport.HTTPConfig{Server: server, Limits: limits, Log: n.log})
-	socket := transport.NewWebSocket(transport.WebSocketConfig{
-		APIs: map[string]transport.API{"janus-protocol": server}, Metrics: server.Metrics(), Limits: limits,
-		Origins: n.cfg.Janus.AllowedOrigins, Log: n.log,
-	})
+	var proxies []netip.Prefix
+	for _, p := range c.TrustedProxies {
+		proxies = append(proxies, p.Prefix)
+	}
+	hc := transport.HTTPConfig{Server: server, Limits: limits, Origins: c.AllowedOrigins, Proxies: proxies, Log: n.log}
+	wc := transport.WebSocketConfig{
+		APIs: map[string]transport.API{transport.Subprotocol: server}, Metrics: server.Metrics(), Limits: limits,
+		Origins: c.AllowedOrigins, Proxies: proxies, Log: n.log,
+	}
+	web, socket := transport.NewHTTP(hc), transport.NewWebSocket(wc)
+	var adminWeb *transport.HTTP
+	var adminSocket *transport.WebSocket
+	if c.AdminSecret != "" {
+		queries := map[string]func(janus.Object) any{}
+		admin, err := janus.NewAdmin(server, janus.AdminConfig{
+			Secret: string(c.AdminSecret), Level: n.level, Transports: queries, STUN: askSTUN,
+		})
+		if err != nil {
+			return err
+		}
+		hc.Admin = admin
+		wc.APIs = map[string]transport.API{transport.AdminSubprotocol: admin}
+		adminWeb, adminSocket = transport.NewHTTP(hc), transport.NewWebSocket(wc)
+		maps.Copy(queries, transport.Queries(web, adminWeb, socket, adminSocket))
+	}
 	for _, l := range n.open {
+		var run func(ctx context.Context, ln net.Listener, certs *tls.Config) error
 		switch strings.TrimPrefix(l.Option, "janus.") {
 		case "ws_port", "wss_port":
-			n.services = append(n.services, service{l.Option, func(ctx context.Context) error { return socket.Serve(ctx, l.socket, nil) }})
+			run = socket.Serve
 		case "http_port", "https_port":
-			n.services = append(n.services, service{l.Option, func(ctx context.Context) error { return web.Serve(ctx, l.socket, nil) }})
+			run = web.Serve
+		case "admin_port":
+			run = adminWeb.Serve
+		case "admin_ws_port":
+			run = adminSocket.Serve
+		default:
+			continue
 		}
+		n.services = append(n.services, service{l.Option, func(ctx context.Context) error { return run(ctx, l.socket, nil) }})
 	}
+	return nil
 }
 
 func (n *Node) videoRoomConfig() (videoroom.Config, error) {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"cardea/relay/plane"
@@ -34,7 +35,8 @@ func (l *eventLog) add(e plane.Event) {
 	l.more = make(chan struct{})
 }
 
-// after returns the events above a number, waiting for one if need be.
+// after returns the events above a number, waiting for one if need be. Whoever asks has taken all up to that number, so they
+// are kept no longer.
 func (l *eventLog) after(ctx context.Context, number uint64) ([]plane.Event, error) {
 	for {
 		l.mu.Lock()
@@ -46,10 +48,12 @@ func (l *eventLog) after(ctx context.Context, number uint64) ([]plane.Event, err
 			l.mu.Unlock()
 			return []plane.Event{{Number: last}}, plane.ErrEventsLost
 		case number < l.last:
-			found := append([]plane.Event(nil), l.events[number+1-oldest:]...)
+			l.events = slices.Delete(l.events, 0, int(number+1-oldest)) //nolint:gosec // at most eventsKept
+			found := slices.Clone(l.events)
 			l.mu.Unlock()
 			return found, nil
 		}
+		l.events = nil // a burst of events leaves nothing behind
 		more := l.more
 		l.mu.Unlock()
 		select {

@@ -23,13 +23,22 @@ type forwarder struct {
 	mu     sync.Mutex // guards the attachment; taken before the stream's lock
 	stream *stream.Stream
 
-	// Guarded by the stream's lock.
+	keys *srtp.Keys // nil for plain RTP; set once
+
+	// Guarded by the lock of the stream it is attached to, by mu while it is not.
 	out   *srtp.Sender
-	shift int64 // makes sequence numbers go on when the substream changes
+	ssrc  uint32 // that out is for
+	shift int64  // from the stream's sequence numbers to ours, which go on whatever happens to those
 	last  int64
+	floor int64 // the first number of the present shift: what comes late from before has none
 	layer int8
 	begun bool
+	fresh bool // another stream or substream follows
 }
+
+// forwardGap is the largest jump of a stream's numbers that is passed on: it is loss. The receiver of SRTP would not follow
+// a larger one, as it is after a mute.
+const forwardGap = 1 << 12
 
 var (
 	_ stream.Sink                    = (*forwarder)(nil)
@@ -69,7 +78,7 @@ func (r *Relay) newForwarder(f plane.Forwarder) (*forwarder, error) {
 	if err != nil {
 		return nil, err
 	}
-	made.out = keys.NewSender(f.SSRC)
+	made.keys = keys
 	return made, nil
 }
 
@@ -84,6 +93,7 @@ func (f *forwarder) Appeared(s *stream.Stream) {
 		f.stream.RemoveSink(f)
 	}
 	f.stream = s
+	f.fresh, f.layer = true, -1
 	s.AddSink(f)
 	s.RequestKeyframe()
 }
@@ -104,11 +114,14 @@ func (f *forwarder) Forward(burst []*stream.Packet, _ int64, out *udp.Outbox) {
 		if len(p.Payload) == 0 || !f.takes(p) {
 			continue
 		}
+		number, ok := f.number(p)
+		if !ok {
+			continue
+		}
 		h := rtp.Header{
 			Marker: p.Marker, PayloadType: p.PayloadType, Timestamp: p.Timestamp, SSRC: p.SSRC,
-			SequenceNumber: uint16(p.Seq + f.shift), //nolint:gosec // modular
+			SequenceNumber: uint16(number), //nolint:gosec // low bits
 		}
-		f.last = max(f.last, p.Seq+f.shift)
 		if f.cfg.PayloadType != 0 {
 			h.PayloadType = f.cfg.PayloadType
 		}
@@ -116,16 +129,39 @@ func (f *forwarder) Forward(burst []*stream.Packet, _ int64, out *udp.Outbox) {
 			h.SSRC = f.cfg.SSRC
 		}
 		overhead := 0
-		if f.out != nil {
+		if f.keys != nil {
 			overhead = srtp.AES128CMHMACSHA180.RTPOverhead()
+			if f.out == nil || f.ssrc != h.SSRC {
+				f.out, f.ssrc = f.keys.NewSender(h.SSRC), h.SSRC
+			}
 		}
 		buf := rtp.AppendHeader(out.Reserve(f.socket, f.to, rtp.HeaderSize+len(p.Payload)+overhead)[:0], &h)
 		buf = append(buf, p.Payload...)
-		if f.out != nil {
-			buf = f.out.Protect(buf, rtp.HeaderSize, uint64(p.Seq+f.shift)&(1<<48-1)) //nolint:gosec // modular
+		if f.keys != nil {
+			buf = f.out.Protect(buf, rtp.HeaderSize, uint64(number)) //nolint:gosec // not negative
 		}
 		out.Commit(len(buf))
 	}
+}
+
+// number gives a packet its outgoing number: ROC<<16|SEQ, the ROC 0 at first, as a receiver of SRTP takes it to be. No
+// number is given twice.
+func (f *forwarder) number(p *stream.Packet) (number int64, ok bool) {
+	switch {
+	case !f.begun:
+		f.shift = -(p.Seq &^ 0xffff)
+		f.floor = p.Seq + f.shift
+	case f.fresh || p.Seq+f.shift > f.last+forwardGap:
+		f.floor = f.last + 1
+		f.shift = f.floor - p.Seq
+	}
+	f.begun, f.fresh = true, false
+	number = p.Seq + f.shift
+	if number < f.floor {
+		return 0, false
+	}
+	f.last = max(f.last, number)
+	return number, true
 }
 
 // takes tells whether the packet is of the substream that is forwarded; the best one is followed from keyframe to keyframe.
@@ -133,17 +169,12 @@ func (f *forwarder) takes(p *stream.Packet) bool {
 	layer := int8(p.Layer) //nolint:gosec // below 8
 	switch {
 	case f.cfg.Substream >= 0:
-		f.layer = layer
 		return layer == f.cfg.Substream
 	case layer == f.layer:
+		return true
 	case f.layer < 0 || layer > f.layer && p.Info.Keyframe:
-		f.layer = layer
-		if f.begun {
-			f.shift = f.last + 1 - p.Seq
-		}
-	default:
-		return false
+		f.layer, f.fresh = layer, true
+		return true
 	}
-	f.begun = true
-	return true
+	return false
 }

@@ -36,6 +36,7 @@ type loop struct {
 	socket int32
 	out    *udp.Outbox
 	known  *cache
+	at     *peer.Peer // the one whose datagram is being handled, to know whose fault a panic is
 	dirty  []*stream.Stream
 	reply  [replySize]byte
 	check  ice.Message
@@ -58,15 +59,32 @@ func (l *loop) run() error {
 			return fmt.Errorf("read media socket %s: %w", socket.LocalAddr(), err)
 		}
 		now := l.relay.env.Clock.Now()
-		for i := range in[:n] {
-			l.datagram(in[i].Data, in[i].From, now)
+		for i := 0; i < n; {
+			i = l.datagrams(in[:n], i, now)
 		}
 		l.flush(now)
 	}
 }
 
+// datagrams handles datagrams from one on. It returns where to go on: behind the last one, or behind one whose handling
+// panicked, which ends the peer it was for and not the node.
+func (l *loop) datagrams(in []udp.Datagram, from int, now int64) (next int) {
+	next = from
+	defer func() {
+		if r := recover(); r != nil {
+			l.relay.fault(l.at, r, debug.Stack())
+			next++
+		}
+	}()
+	for ; next < len(in); next++ {
+		l.datagram(in[next].Data, in[next].From, now)
+	}
+	return next
+}
+
 // datagram hands one datagram to whom it is for.
 func (l *loop) datagram(b []byte, from netip.AddrPort, now int64) {
+	l.at = nil
 	if len(b) == 0 {
 		return
 	}
@@ -81,24 +99,48 @@ func (l *loop) datagram(b []byte, from netip.AddrPort, now int64) {
 		l.stun(b, ice.Path{Remote: from, Socket: l.socket}, now)
 	case first >= dtlsBegin && first < dtlsEnd:
 		if p := l.known.udp(from); p != nil {
+			l.at = p
 			p.HandleDTLS(b)
 		} else {
 			l.relay.metrics.Strangers.Add(1)
 		}
 	case first >= dtlsEnd && first < channelEnd:
-		l.turn(b, from)
+		l.turn(b, ice.Path{Remote: from, Socket: l.socket})
 	default:
 		l.relay.metrics.Rubbish.Add(1)
 	}
 }
 
-// media handles an SRTP or SRTCP packet. A fault in it ends that peer, not the node.
-func (l *loop) media(p *peer.Peer, b []byte, now int64) {
+// frame hands a packet that came over ICE-TCP to whom it is for. A panic ends that peer, not the node.
+func (l *loop) frame(b []byte, path ice.Path, now int64) {
 	defer func() {
 		if r := recover(); r != nil {
-			l.relay.fault(p, r, debug.Stack())
+			l.relay.fault(l.at, r, debug.Stack())
 		}
 	}()
+	l.at = nil
+	first := b[0]
+	if first < stunEnd {
+		l.stun(b, path, now)
+		return
+	}
+	p := l.relay.routes.byPath(keyOf(path))
+	switch {
+	case p == nil:
+		l.relay.metrics.Strangers.Add(1)
+	case first >= rtpBegin && first < rtpEnd:
+		l.media(p, b, now)
+	case first >= dtlsBegin && first < dtlsEnd:
+		l.at = p
+		p.HandleDTLS(b)
+	default:
+		l.relay.metrics.Rubbish.Add(1)
+	}
+}
+
+// media handles an SRTP or SRTCP packet.
+func (l *loop) media(p *peer.Peer, b []byte, now int64) {
+	l.at = p
 	if len(b) < minMediaSize {
 		l.relay.metrics.Rubbish.Add(1)
 		return
@@ -139,7 +181,7 @@ func (l *loop) stun(b []byte, path ice.Path, now int64) {
 		return
 	}
 	if l.check.Method != ice.MethodBinding {
-		l.turn(b, path.Remote)
+		l.turn(b, path)
 		return
 	}
 	local, _ := ice.Username(&l.check)
@@ -155,6 +197,7 @@ func (l *loop) stun(b []byte, path ice.Path, now int64) {
 		l.relay.metrics.Strangers.Add(1)
 		return
 	}
+	l.at = p
 	if reply := p.HandleBinding(&l.check, path, now, l.reply[:0]); len(reply) > 0 {
 		l.send(reply, path)
 	}
@@ -170,10 +213,11 @@ func (l *loop) send(b []byte, path ice.Path) {
 	l.out.Commit(len(b))
 }
 
-func (l *loop) turn(b []byte, from netip.AddrPort) {
-	if l.relay.turn == nil {
+// turn gives TURN what came over UDP. Over TCP it has connections of its own.
+func (l *loop) turn(b []byte, path ice.Path) {
+	if l.relay.turn == nil || path.Conn != nil {
 		l.relay.metrics.Rubbish.Add(1)
 		return
 	}
-	l.relay.turn.HandleDatagram(b, from, l.relay.sockets[l.socket].WriteTo)
+	l.relay.turn.HandleSocket(l.relay.sockets[l.socket], b, path.Remote)
 }

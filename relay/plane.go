@@ -16,19 +16,31 @@ func (r *Relay) Open(_ context.Context, id plane.PeerID, opts plane.PeerOptions)
 	if id == "" || len(id) > maxPeerID {
 		return plane.Transport{}, fmt.Errorf("%w: peer id of %d bytes", plane.ErrInvalid, len(id))
 	}
+	p, err := r.open(id, opts)
+	if err != nil {
+		return plane.Transport{}, err
+	}
+	return p.Transport(), nil
+}
+
+// open finds or makes a peer. No lock of a peer is taken under the relay's: it is the innermost.
+func (r *Relay) open(id plane.PeerID, opts plane.PeerOptions) (*peer.Peer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p := r.peers[id]; p != nil {
-		return p.Transport(), nil
+		return p, nil
+	}
+	if r.stopped {
+		return nil, fmt.Errorf("%w: it is stopping", plane.ErrOverloaded)
 	}
 	if r.cfg.MaxPeers > 0 && len(r.peers) >= r.cfg.MaxPeers {
 		r.metrics.Refused.Add(1)
-		return plane.Transport{}, fmt.Errorf("%w: %d peers", plane.ErrOverloaded, len(r.peers))
+		return nil, fmt.Errorf("%w: %d peers", plane.ErrOverloaded, len(r.peers))
 	}
 	p := peer.New(id, opts, r.env)
 	r.peers[id] = p
 	r.ticker.add(p)
-	return p.Transport(), nil
+	return p, nil
 }
 
 func (r *Relay) peer(id plane.PeerID) (*peer.Peer, error) {

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -64,7 +63,10 @@ type Relay struct {
 	metrics   Metrics
 	side      sync.Pool // of loops for packets that come over TCP
 
+	ending sync.WaitGroup // peers that are being ended for a fault
+
 	mu         sync.Mutex
+	stopped    bool // no peer is opened any more
 	peers      map[plane.PeerID]*peer.Peer
 	forwarders map[string]*forwarder
 	candidates []plane.Candidate
@@ -104,6 +106,12 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.TCP {
 		tcpPort = cfg.Port
 	}
+	if cfg.TURN != nil {
+		if r.turn, err = turn.New(*cfg.TURN); err != nil {
+			r.closeSockets()
+			return nil, err
+		}
+	}
 	r.candidates = ice.Candidates(cfg.Addresses, cfg.Advertise, cfg.Port, tcpPort)
 	r.ticker = newTicker(r)
 	r.env = &peer.Env{
@@ -112,14 +120,12 @@ func New(cfg Config) (*Relay, error) {
 		Clock: peer.NewClock(), Log: cfg.Log, Metrics: &r.metrics.Peer, ICE: cfg.ICE, Bandwidth: cfg.Bandwidth,
 		Candidates: func() []plane.Candidate { return r.candidates },
 		Emit:       r.events.add, Routed: r.routed, Credentials: r.routes.addUfrag, Urgent: r.ticker.urgent,
+		Retired: r.routes.removeUfrag, Fault: r.fault,
 	}
+	r.splitter = ice.NewSplitter(ice.SplitterConfig{
+		Frame: r.frame, Closed: r.closed, TURN: r.takeTURN(nil), TLS: r.takeTURN(cfg.TLS),
+	})
 	r.side.New = func() any { return r.newLoop(0) }
-	if cfg.TURN != nil {
-		if r.turn, err = turn.New(*cfg.TURN); err != nil {
-			r.closeSockets()
-			return nil, err
-		}
-	}
 	return r, nil
 }
 
@@ -176,9 +182,6 @@ func (r *Relay) Run(ctx context.Context) error {
 			}
 		})
 	}
-	r.splitter = ice.NewSplitter(ice.SplitterConfig{
-		Frame: r.frame, TURN: r.takeTURN(nil), TLS: r.takeTURN(r.cfg.TLS),
-	})
 	for _, l := range r.listeners {
 		services.Go(func() {
 			if err := r.splitter.Serve(l); err != nil {
@@ -191,6 +194,7 @@ func (r *Relay) Run(ctx context.Context) error {
 
 	<-ctx.Done()
 	r.closePeers()
+	r.ending.Wait()
 	_ = r.splitter.Close()
 	stopTick()
 	services.Wait()
@@ -207,6 +211,7 @@ func (r *Relay) Run(ctx context.Context) error {
 
 func (r *Relay) closePeers() {
 	r.mu.Lock()
+	r.stopped = true
 	peers := make([]*peer.Peer, 0, len(r.peers))
 	for _, p := range r.peers {
 		peers = append(peers, p)
@@ -240,12 +245,34 @@ func (r *Relay) routed(p *peer.Peer, path ice.Path) {
 	r.routes.addPath(p, path)
 }
 
-// fault ends a peer whose handling panicked. Others do not notice.
+// closed forgets a TCP connection that has ended.
+func (r *Relay) closed(c *ice.Conn) {
+	path := ice.Path{Remote: c.Remote(), Conn: c}
+	if p := r.routes.removePath(path); p != nil {
+		p.PathClosed(path)
+	}
+}
+
+// fault ends a peer whose handling panicked. Others do not notice. p is nil where nobody knows whose fault it was.
 func (r *Relay) fault(p *peer.Peer, reason any, stack []byte) {
 	r.metrics.Faults.Add(1)
-	r.log.Error("panic in the media plane", "peer", string(p.ID()), "panic", reason, "stack", string(stack))
-	r.events.add(plane.Event{Peer: p.ID(), Type: plane.EventDown, Reason: "DTLS-SRTP stack error"})
-	go r.Close(context.Background(), p.ID()) //nolint:errcheck // it never fails; the peer's locks may be held here
+	var id plane.PeerID
+	if p != nil {
+		id = p.ID()
+	}
+	r.log.Error("panic in the media plane", "peer", string(id), "panic", reason, "stack", string(stack))
+	if p == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.peers[id] != p || r.stopped {
+		return // it is being closed
+	}
+	r.ending.Go(func() { // locks may be held here
+		p.End("DTLS-SRTP stack error")
+		_ = r.Close(context.Background(), id)
+	})
 }
 
 // takeTURN returns what serves a TCP connection that speaks TURN, under TLS if configured; nil if it is not served.
@@ -266,33 +293,10 @@ func (r *Relay) frame(b []byte, c *ice.Conn) {
 	if len(b) == 0 {
 		return
 	}
-	path := ice.Path{Remote: c.Remote(), Conn: c}
 	l := r.side.Get().(*loop)
 	defer r.side.Put(l)
 	now := r.env.Clock.Now()
-	defer func() {
-		if e := recover(); e != nil {
-			r.metrics.Faults.Add(1)
-			r.log.Error("panic in the media plane", "remote", c.Remote(), "panic", e, "stack", string(debug.Stack()))
-		}
-	}()
-	first := b[0]
-	if first < stunEnd {
-		l.stun(b, path, now)
-		l.flush(now)
-		return
-	}
-	p := r.routes.byPath(keyOf(path))
-	switch {
-	case p == nil:
-		r.metrics.Strangers.Add(1)
-	case first >= rtpBegin && first < rtpEnd:
-		l.media(p, b, now)
-	case first >= dtlsBegin && first < dtlsEnd:
-		p.HandleDTLS(b)
-	default:
-		r.metrics.Rubbish.Add(1)
-	}
+	l.frame(b, ice.Path{Remote: c.Remote(), Conn: c}, now)
 	l.flush(now)
 }
 

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -67,6 +68,18 @@ func (r *routes) addUfrag(p *peer.Peer, ufrag string) {
 	}
 }
 
+// removeUfrag forgets a user fragment from before a restart.
+func (r *routes) removeUfrag(p *peer.Peer, ufrag string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ufrags[ufrag] != p {
+		return
+	}
+	delete(r.ufrags, ufrag)
+	o := r.of(p)
+	o.ufrags = slices.DeleteFunc(o.ufrags, func(u string) bool { return u == ufrag })
+}
+
 func (r *routes) byUfrag(ufrag []byte) *peer.Peer {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -86,11 +99,29 @@ func (r *routes) addPath(p *peer.Peer, path ice.Path) {
 	}
 	o := r.of(p)
 	r.paths[k] = p
+	o.removePath(k) // it may have been p's before somebody else's
 	o.paths = append(o.paths, k)
 	if len(o.paths) > maxPaths {
 		r.drop(p, o.paths[0])
 		o.paths = o.paths[1:]
 	}
+}
+
+// removePath forgets a path that is no more, and returns whose it was, or nil.
+func (r *routes) removePath(path ice.Path) *peer.Peer {
+	k := keyOf(path)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.paths[k]
+	if p != nil {
+		r.drop(p, k)
+		r.of(p).removePath(k)
+	}
+	return p
+}
+
+func (o *ownership) removePath(k routeKey) {
+	o.paths = slices.DeleteFunc(o.paths, func(x routeKey) bool { return x == k })
 }
 
 func (r *routes) byPath(k routeKey) *peer.Peer {

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	usualTime = 15 * time.Second // unless CHURN says otherwise
-	warmUp    = 5 * time.Second
+	warmUp    = 10 * time.Second
 	crowd     = 12               // clients at a time
 	stepTime  = 20 * time.Second // for each step of a client; a busy machine takes its time
 	// settleTime is how long the node may take to forget everybody: a session may be reclaimed for 10 s, and is looked at

@@ -109,7 +109,7 @@ func Default() Config {
 		Node: Node{DataDir: "/var/lib/cardea", StopTimeout: 10 * time.Second},
 		Log:  Log{Level: slog.LevelInfo, Format: "text"},
 		Janus: Janus{
-			WSPort: 8188, WSSPort: 8989, HTTPPort: 8088, HTTPSPort: 8089,
+			WSPort: 8188, WSSPort: 8989, HTTPPort: 8088, HTTPSPort: 8089, AdminPort: 7088,
 			SessionTimeout:        60 * time.Second,
 			ReclaimSessionTimeout: 10 * time.Second,
 			CandidatesTimeout:     45 * time.Second,

@@ -341,6 +341,23 @@ func TestListeners(t *testing.T) {
 	if d := cmp.Diff(want, describe()); d != "" {
 		t.Error(d)
 	}
+	for _, tt := range []struct{ bind, own, want string }{
+		{"127.0.0.3", "", "127.0.0.3"}, {"", "", "127.0.0.1"}, {"192.0.2.1", "", "127.0.0.1"}, {"127.0.0.3", "192.0.2.2", "192.0.2.2"},
+	} {
+		a := Default()
+		a.Janus.AdminSecret, a.Janus.AdminWSPort = "adm", 7188
+		a.Node.Bind, _ = netip.ParseAddr(tt.bind)
+		a.Janus.AdminAddress, _ = netip.ParseAddr(tt.own)
+		var got []string
+		for _, l := range a.Listeners() {
+			if strings.HasPrefix(l.Option, "janus.admin") {
+				got = append(got, l.Option+" "+l.HostPort())
+			}
+		}
+		if d := cmp.Diff([]string{"janus.admin_port " + tt.want + ":7088", "janus.admin_ws_port " + tt.want + ":7188"}, got); d != "" {
+			t.Errorf("bind %q, admin_address %q: %s", tt.bind, tt.own, d)
+		}
+	}
 	c.TLS = TLS{"cert", "key"}
 	c.Media.Addresses = []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")}
 	c.Media.TCP = false

@@ -23,6 +23,17 @@ type Janus struct {
 	TokenAuth bool `yaml:"token_auth"`
 	// TokenAuthSecret makes tokens signed and expiring (HMAC-SHA1 with this key) instead of stored ones.
 	TokenAuthSecret Secret `yaml:"token_auth_secret"`
+	// AdminPort is the port for the admin API over HTTP, under /admin, opened when admin_secret is set; 0 opens none.
+	AdminPort uint16 `yaml:"admin_port"`
+	// AdminWSPort is the port for the same over WebSocket (subprotocol janus-admin-protocol; Janus's own is 7188), opened when
+	// admin_secret is set; 0 opens none.
+	AdminWSPort uint16 `yaml:"admin_ws_port"`
+	// AdminAddress is the local address of both. Empty: node.bind if that is a loopback address, else 127.0.0.1. Neither
+	// speaks TLS: from elsewhere, reach them through a tunnel or a proxy.
+	AdminAddress netip.Addr `yaml:"admin_address"`
+	// AdminSecret must be in every request to the admin API ("admin_secret"). Whoever has it sees and ends everybody's
+	// calls. Empty: there is no admin API.
+	AdminSecret Secret `yaml:"admin_secret"`
 	// ServerName is what "info" answers as server-name. Empty: the node's name.
 	ServerName string `yaml:"server_name"`
 	// SessionTimeout ends a session that made no request for so long; 0 never does. Clients send a keepalive every 25 s.

@@ -40,6 +40,10 @@ func (c *Config) Listeners() []Listener {
 	add("janus.wss_port", "tcp", c.Janus.Address, c.Janus.WSSPort, true)
 	add("janus.http_port", "tcp", c.Janus.Address, c.Janus.HTTPPort, false)
 	add("janus.https_port", "tcp", c.Janus.Address, c.Janus.HTTPSPort, true)
+	if c.Janus.AdminSecret != "" {
+		add("janus.admin_port", "tcp", c.adminAddress(), c.Janus.AdminPort, false)
+		add("janus.admin_ws_port", "tcp", c.adminAddress(), c.Janus.AdminWSPort, false)
+	}
 	media := c.Media.Addresses
 	if len(media) == 0 {
 		media = []netip.Addr{{}}
@@ -59,6 +63,17 @@ func (c *Config) Listeners() []Listener {
 	add("console.port", "tcp", c.Console.Address, c.Console.Port, false)
 	add("console.https_port", "tcp", c.Console.Address, c.Console.HTTPSPort, true)
 	return all
+}
+
+// adminAddress is where the admin API listens: on this machine only, unless another address is named.
+func (c *Config) adminAddress() netip.Addr {
+	switch {
+	case c.Janus.AdminAddress.IsValid():
+		return c.Janus.AdminAddress
+	case c.Node.Bind.IsLoopback():
+		return c.Node.Bind
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }
 
 // collides tells whether two listeners cannot be open at once.

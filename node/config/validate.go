@@ -55,6 +55,8 @@ func (c *Config) validateJanus(v *Faults) {
 	v.between("janus.candidates_timeout", j.CandidatesTimeout, time.Second, time.Hour, false)
 	v.between("janus.no_media_timer", j.NoMediaTimer, time.Second, time.Hour, false)
 	v.check(j.SlowLinkThreshold >= 0, "janus.slowlink_threshold", "must not be negative")
+	v.check(j.AdminSecret != "" || j.AdminWSPort == 0, "janus.admin_ws_port", "needs janus.admin_secret")
+	v.check(j.AdminSecret != "" || !j.AdminAddress.IsValid(), "janus.admin_address", "has no effect without admin_secret")
 	v.check(j.TokenAuthSecret == "" || j.TokenAuth, "janus.token_auth_secret", "has no effect without token_auth")
 	for _, o := range j.AllowedOrigins {
 		u, err := url.Parse(o)

@@ -60,6 +60,7 @@ type trackShare struct {
 	id      uint32
 	level   int
 	settled bool  // it has had its first share
+	ceiling int   // of the demand the last time
 	since   int64 // more has been there for it since, or never
 	pausing int64 // nothing has been there for it since, or never
 	full    int   // level that fits without headroom
@@ -188,6 +189,8 @@ func (a *Allocator) fill(budget float64, level func(*trackShare) *int) {
 // decide moves a track from what it has to what it gets and tells which way: 1 up, -1 down, for the bandwidth's sake.
 func (t *trackShare) decide(d *Demand, hold, now int64) int {
 	lowest, highest := d.offered(t.level)
+	asked := d.Ceiling > t.ceiling // for more, or more began to flow: no wavering estimate, so nothing to wait for
+	t.ceiling = d.Ceiling
 	switch {
 	case d.Ceiling < 0:
 		t.level, t.settled, t.since, t.pausing = Paused, false, never, never
@@ -212,6 +215,8 @@ func (t *trackShare) decide(d *Demand, hold, now int64) int {
 	switch {
 	case t.careful <= t.level:
 		t.since = never
+	case asked:
+		t.level, t.since = t.careful, never
 	case t.since == never:
 		t.since = now
 	case now-t.since >= hold:

@@ -177,6 +177,8 @@ func (a *Agent) Forget(p Path) (changed bool) {
 	a.selected, a.chosen, a.settled = Path{}, false, false
 	if e := a.table.latest(); e != nil {
 		a.selected, a.chosen = e.path, true
+	} else { // the client has the time of a new attempt for finding another one
+		a.start, a.complete = max(a.start, a.heard), false
 	}
 	return true
 }

@@ -53,7 +53,7 @@ func (p *Peer) allocate(now int64) {
 	o.first = append(o.first, len(o.qualities))
 	for i, d := range o.tracks {
 		o.demands = append(o.demands, bwe.Demand{
-			ID: d.ssrc, Bitrates: o.rates[o.first[i]:o.first[i+1]], Ceiling: d.ceiling(o.qualities[o.first[i]:o.first[i+1]]),
+			ID: d.track.Config().SSRC, Bitrates: o.rates[o.first[i]:o.first[i+1]], Ceiling: d.ceiling(o.qualities[o.first[i]:o.first[i+1]]),
 		})
 	}
 	o.levels = p.allocator.Allocate(o.levels[:0], estimate, audio, o.demands, now)

@@ -13,7 +13,8 @@ type bandwidth struct {
 	receivedRate float64 // bits/s
 	sentBefore   uint64
 	sentRate     float64 // bits/s
-	requested    uint32  // bits/s the client was last asked to stay below
+	limited      bool    // the client was asked to stay below a limit before
+	requested    uint64  // bits/s the client was last asked to stay below
 	requestedAt  int64   // ns
 }
 
@@ -25,16 +26,21 @@ func (b *bandwidth) measure(elapsed time.Duration, sent uint64) {
 	b.sentBefore = sent
 }
 
-// limitInterval is how often a limit is repeated to the client.
-const limitInterval = int64(time.Second)
+const (
+	// limitInterval is how often a limit is repeated to the client, ns.
+	limitInterval = int64(time.Second)
+	// noLimit is what Janus asks for where there is no limit, bits/s: clients go on obeying the last one they heard.
+	noLimit = 10_000_000
+)
 
-// appendLimit asks the client to stay below what its publications say, by REMB.
+// appendLimit asks the client to stay below what its publications say, by REMB. The limit is for all it sends together, and
+// counts each line that has none with noLimit.
 func (p *Peer) appendLimit(dst []byte, now int64) []byte {
-	var limit uint32
+	limit, limited := uint64(0), p.bandwidth.limited
 	var ssrcs [maxSources]uint32
 	n := 0
 	for _, l := range p.lines {
-		if l.Kind != plane.Video || l.pub.Bitrate == 0 || len(l.Codecs) == 0 || !l.Codecs[0].REMB {
+		if l.Kind != plane.Video || l.stream == nil || len(l.Codecs) == 0 || !l.Codecs[0].REMB {
 			continue
 		}
 		sends := false
@@ -45,13 +51,18 @@ func (p *Peer) appendLimit(dst []byte, now int64) []byte {
 				sends = true
 			}
 		}
-		if sends {
-			limit += l.pub.Bitrate
+		switch {
+		case !sends:
+		case l.pub.Bitrate == 0:
+			limit += noLimit
+		default:
+			limit += uint64(l.pub.Bitrate)
+			limited = true
 		}
 	}
-	if n == 0 || limit == p.bandwidth.requested && now-p.bandwidth.requestedAt < limitInterval {
+	if n == 0 || !limited || limit == p.bandwidth.requested && now-p.bandwidth.requestedAt < limitInterval {
 		return dst
 	}
-	p.bandwidth.requested, p.bandwidth.requestedAt = limit, now
-	return rtcp.AppendREMB(dst, reporter, uint64(limit), ssrcs[:n])
+	p.bandwidth.limited, p.bandwidth.requested, p.bandwidth.requestedAt = true, limit, now
+	return rtcp.AppendREMB(dst, reporter, limit, ssrcs[:n])
 }

@@ -158,6 +158,7 @@ func (p *Peer) runChannels(ctx context.Context, conn *dtls.Conn, active bool, li
 	a := data.New(data.Config{
 		Conn: watchedConn{conn, dead}, Client: active, PeerMaxMessage: int(line.MaxMessage),
 		OnMessage: func(c *data.Channel, m []byte, text bool) {
+			defer p.recovered("data channel")
 			p.env.Metrics.MessagesIn.Add(1)
 			if published := p.channels.published.Load(); published != nil {
 				published.say(data.Message{

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,8 +28,6 @@ const (
 type downTrack struct {
 	p    *Peer
 	kind plane.Kind
-	mid  string
-	ssrc uint32
 
 	// Counters, written with the stream locked.
 	packets, bytes, repaired atomic.Uint64
@@ -42,9 +41,10 @@ type downTrack struct {
 	closed bool
 
 	// Guarded by the lock of the stream it is attached to, by mu while it is not.
-	track  *stream.Track
-	sender *srtp.Sender
-	rtx    *srtp.Sender
+	track   *stream.Track
+	sender  *srtp.Sender // of the track's SSRC; nil before the keys are there
+	rtx     *srtp.Sender // of its retransmissions; nil without
+	counted bool         // packets carry a transport-wide sequence number
 
 	// Guarded by Peer.mu.
 	lost        rtcp.ReportBlock
@@ -55,7 +55,9 @@ type downTrack struct {
 
 // newDown makes the sent side of a line.
 func newDown(p *Peer, l *line) *downTrack {
-	return &downTrack{p: p, kind: l.Kind, mid: l.Mid, ssrc: l.SSRC, track: stream.NewTrack(trackConfig(l))}
+	d := &downTrack{p: p, kind: l.Kind, track: stream.NewTrack(trackConfig(l))}
+	d.secure()
+	return d
 }
 
 func trackConfig(l *line) stream.TrackConfig {
@@ -95,7 +97,26 @@ func (p *Peer) applySubscriptions() {
 
 // configure takes over what was negotiated for the line; numbering goes on.
 func (d *downTrack) configure(c stream.TrackConfig) {
-	d.locked(func() { d.track.Configure(c) })
+	d.locked(func() {
+		was := d.track.Config()
+		d.track.Configure(c)
+		if d.sender == nil || was.SSRC != c.SSRC || was.RTX != c.RTX {
+			d.secure()
+		}
+		d.counted = slices.ContainsFunc(c.Extensions, func(x plane.Extension) bool { return x.URI == plane.ExtTransportCC })
+	})
+}
+
+// secure makes what encrypts the track's SSRCs, once there are keys. The caller has the track to itself.
+func (d *downTrack) secure() {
+	keys, c := d.p.out.Load(), d.track.Config()
+	if keys == nil {
+		return
+	}
+	d.sender, d.rtx = keys.NewSender(c.SSRC), nil
+	if c.RTX != 0 {
+		d.rtx = keys.NewSender(c.RTX)
+	}
 }
 
 // locked calls f with the track to itself.
@@ -111,10 +132,15 @@ func (d *downTrack) locked(f func()) {
 
 // subscribe makes sub what feeds the line.
 func (d *downTrack) subscribe(sub plane.Subscription) {
-	d.mu.Lock()
-	was, had := d.sub, d.wanted
-	d.sub, d.wanted = sub, true
-	d.mu.Unlock()
+	var was plane.Subscription
+	var had bool
+	d.locked(func() { // before a stream is attached: it decides by these what to send first
+		was, had = d.sub, d.wanted
+		d.sub, d.wanted = sub, true
+		d.track.SetTarget(sub.Substream, sub.Temporal, sub.SpatialLayer, sub.TemporalSVC)
+		d.track.SetFallback(sub.Fallback)
+		d.track.SetPlayoutDelay(sub.PlayoutDelay)
+	})
 	if had && was.Stream != sub.Stream {
 		d.p.env.Streams.Unwatch(was.Stream, d)
 	}
@@ -124,11 +150,6 @@ func (d *downTrack) subscribe(sub plane.Subscription) {
 	d.mu.Lock()
 	d.attach()
 	d.mu.Unlock()
-	d.locked(func() {
-		d.track.SetTarget(sub.Substream, sub.Temporal, sub.SpatialLayer, sub.TemporalSVC)
-		d.track.SetFallback(sub.Fallback)
-		d.track.SetPlayoutDelay(sub.PlayoutDelay)
-	})
 	d.p.hurry()
 }
 
@@ -180,28 +201,38 @@ func (d *downTrack) attach() {
 	}
 	if old := d.stream; old != nil {
 		old.RemoveSink(d)
-		old.Lock()
-		d.track.Detach()
-		old.Unlock()
+		with(old, d.track.Detach)
+		d.stream = nil
 	}
-	if d.stream = want; want != nil {
-		want.Lock()
+	if want == nil {
+		return
+	}
+	if d.sender == nil {
+		d.secure()
+	}
+	d.stream = want
+	kept := false
+	with(want, func() {
 		d.track.Attach(want, d.p.env.Clock.Now())
-		want.Unlock()
-		want.AddSink(d)
+		kept = d.track.Behind()
+	})
+	want.AddSink(d)
+	if kept { // a picture can leave now; no packet has to come first
+		d.p.hurry()
 	}
+}
+
+// with calls f with the stream locked.
+func with(s *stream.Stream, f func()) {
+	s.Lock()
+	defer s.Unlock()
+	f()
 }
 
 // ready is called when the keys are there: only now can anything be sent.
 func (d *downTrack) ready() {
-	keys := d.p.out.Load()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	c := d.track.Config()
-	d.sender = keys.NewSender(c.SSRC)
-	if c.RTX != 0 {
-		d.rtx = keys.NewSender(c.RTX)
-	}
 	d.attach()
 }
 
@@ -242,16 +273,22 @@ func (d *downTrack) write(packet *stream.Packet, pad int, now int64, path *ice.P
 	if buf == nil {
 		return
 	}
-	d.finish(r, d.sender.Protect(buf, header, index), stamp, now)
+	d.finish(r, d.sender.Protect(buf, header, index), stamp, d.counted, now)
 }
 
-// finish sends a protected packet and keeps the books.
-func (d *downTrack) finish(r room, packet []byte, stamp stream.Stamp, now int64) {
+// finish sends a protected packet and keeps the books. numbered says that the packet carries the stamp's transport-wide
+// sequence number: of others the client's feedback does not speak, and they are not to be taken for lost.
+func (d *downTrack) finish(r room, packet []byte, stamp stream.Stamp, numbered bool, now int64) {
 	r.commit(packet)
 	n := len(packet)
 	d.packets.Add(1)
 	d.bytes.Add(uint64(n))
-	d.p.sent(stamp.TransportSeq, n, now)
+	if numbered {
+		d.p.estimator.Sent.Add(stamp.TransportSeq, now, n)
+	}
+	d.p.pacer.spend(n)
+	d.p.env.Metrics.PacketsOut.Add(1)
+	d.p.env.Metrics.BytesOut.Add(uint64(n)) //nolint:gosec // a length
 }
 
 // stamp returns what is written into a packet that leaves now.
@@ -260,14 +297,6 @@ func (p *Peer) stamp(now int64) stream.Stamp {
 		AbsSendTime:  uint32(now/1000*(1<<18)/1e6) & 0xffffff, //nolint:gosec // 6.18 bits of a second, modular
 		TransportSeq: uint16(p.transport.Add(1)),              //nolint:gosec // modular
 	}
-}
-
-// sent keeps the books of the peer.
-func (p *Peer) sent(seq uint16, n int, now int64) {
-	p.estimator.Sent.Add(seq, now, n)
-	p.pacer.spend(n)
-	p.env.Metrics.PacketsOut.Add(1)
-	p.env.Metrics.BytesOut.Add(uint64(n)) //nolint:gosec // a length
 }
 
 // retransmit sends a packet again and returns how many bytes that cost, 0 if it did not.
@@ -290,7 +319,7 @@ func (d *downTrack) retransmit(seq uint16, now, rtt int64, out *udp.Outbox) (cos
 		packet := sender.Protect(buf, header, index)
 		cost = len(packet)
 		d.repaired.Add(1)
-		d.finish(r, packet, stamp, now)
+		d.finish(r, packet, stamp, rtx && d.counted, now) // the original carries its first number once more
 	})
 	return cost
 }
@@ -299,8 +328,8 @@ func (d *downTrack) retransmit(seq uint16, now, rtt int64, out *udp.Outbox) (cos
 func (d *downTrack) probe(n int, now int64, out *udp.Outbox) (sent int) {
 	path := d.p.dest.Load()
 	d.locked(func() {
-		if path == nil || d.rtx == nil || d.stream == nil {
-			return
+		if path == nil || d.rtx == nil || d.stream == nil || !d.counted {
+			return // what no feedback speaks of measures nothing
 		}
 		r := reserve(out, path, maxPacket)
 		stamp := d.p.stamp(now)
@@ -311,7 +340,7 @@ func (d *downTrack) probe(n int, now int64, out *udp.Outbox) (sent int) {
 		packet := d.rtx.Protect(buf, header, index)
 		sent = len(packet)
 		d.p.env.Metrics.Paddings.Add(1)
-		d.finish(r, packet, stamp, now)
+		d.finish(r, packet, stamp, true, now)
 	})
 	return sent
 }
@@ -383,7 +412,8 @@ func (p *Peer) reportLayers() {
 			if d.stream.Config().SVC {
 				e = plane.Event{Substream: -1, Temporal: -1, SpatialLayer: spatial, TemporalSVC: temporal}
 			}
-			ok = ok && (d.stream.Config().SVC || d.stream.Config().Layers > 1)
+			ok = ok && (d.stream.Config().SVC || d.stream.Config().Layers > 1) &&
+				max(e.Substream, e.Temporal, e.SpatialLayer, e.TemporalSVC) >= 0
 		})
 		if ok {
 			e.Peer, e.Type, e.Mid, e.Kind = p.id, plane.EventLayers, l.Mid, l.Kind
@@ -415,6 +445,9 @@ const (
 	// frame goes out as it came.
 	pacerBurst = 40 * time.Millisecond
 	pacerFloor = 20 << 10
+	// pacerDebt is how long pictures wait at most, at the paced rate, for what could not: sound, repairs and whatever was
+	// sent before there was anything to pace.
+	pacerDebt = 200 * time.Millisecond
 )
 
 func (c *pacer) spend(n int) { c.tokens.Add(-int64(n)) }
@@ -436,6 +469,10 @@ func (c *pacer) budget(now int64) int {
 	burst := max(rate/8*int64(pacerBurst)/int64(time.Second), pacerFloor)
 	elapsed := min(max(now-c.last.Swap(now), 0), int64(time.Second))
 	tokens := c.tokens.Load()
-	tokens = c.tokens.Add(min(rate/8*elapsed/int64(time.Second), burst-tokens))
+	refill := rate / 8 * elapsed / int64(time.Second)
+	if debt := -rate / 8 * int64(pacerDebt) / int64(time.Second); tokens < debt {
+		refill += debt - tokens
+	}
+	tokens = c.tokens.Add(min(refill, burst-tokens))
 	return int(max(tokens, 0))
 }

@@ -147,6 +147,9 @@ func (p *Peer) runDTLS(ctx context.Context, active bool, announced []plane.Finge
 	}
 	if err != nil {
 		_ = conn.Close()
+		if ctx.Err() != nil {
+			return "" // closed meanwhile, which is no failure
+		}
 		if timedOut {
 			p.env.Metrics.HandshakeFailures.Add(1)
 			return "DTLS timeout"
@@ -210,12 +213,11 @@ func (p *Peer) awaitEnd(ctx context.Context, conn *dtls.Conn, active bool) strin
 	defer stop()
 	buf := make([]byte, 64) // application data before SCTP is not ours; its size does not matter
 	for {
-		p.mu.Lock()
-		data, wants := p.dataLine()
-		if !wants {
-			p.wakeDTLS = func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) }
+		_ = conn.SetReadDeadline(time.Time{})
+		if ctx.Err() != nil { // looked at behind the deadline, which says the same and may just have been taken away
+			return ""
 		}
-		p.mu.Unlock()
+		data, wants := p.awaitDataLine(conn)
 		if wants {
 			return p.runChannels(ctx, conn, active, data)
 		}
@@ -224,11 +226,21 @@ func (p *Peer) awaitEnd(ctx context.Context, conn *dtls.Conn, active bool) strin
 		case ctx.Err() != nil:
 			return ""
 		case isTimeout(err):
-			_ = conn.SetReadDeadline(time.Time{})
 		case err != nil && !isShortBuffer(err):
 			return "DTLS alert"
 		}
 	}
+}
+
+// awaitDataLine returns the agreed data line or, without one, sees to it that the reader is woken when there is.
+func (p *Peer) awaitDataLine(conn *dtls.Conn) (plane.Line, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	line, ok := p.dataLine()
+	if !ok {
+		p.wakeDTLS = func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) }
+	}
+	return line, ok
 }
 
 func isTimeout(err error) bool { return errors.Is(err, context.DeadlineExceeded) }

@@ -42,6 +42,11 @@ type Env struct {
 	Routed func(p *Peer, path ice.Path)
 	// Credentials tells that checks for the local user fragment are p's.
 	Credentials func(p *Peer, ufrag string)
+	// Retired tells that checks for a user fragment from before a restart are nobody's any more.
+	Retired func(p *Peer, ufrag string)
+	// Fault tells that the handling of p panicked: it is to be ended, and others must not notice. Locks may be held. p is
+	// nil where it is not known whose fault it was.
+	Fault func(p *Peer, reason any, stack []byte)
 	// Urgent asks for [Peer.Drain] at the ticker's next turn.
 	Urgent func(p *Peer)
 }

@@ -43,7 +43,7 @@ func (f *feedback) toNodeClock(ntp, here uint64) uint64 {
 func (p *Peer) HandleRTCP(packet []byte, now int64, out *udp.Outbox) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.in == nil || p.closed {
+	if p.in == nil || p.closed || p.feedback.ended {
 		return
 	}
 	compound, err := p.in.OpenRTCP(p.feedback.scratch[:0], packet)
@@ -143,10 +143,10 @@ func (p *Peer) measuredRTT(rtt int64) {
 	p.feedback.rtt += (rtt - p.feedback.rtt) / 8
 }
 
-// downOf finds the sent line of an SSRC.
+// downOf finds the sent line of an SSRC. What clients say of the SSRCs of retransmissions concerns numbers of another kind.
 func (p *Peer) downOf(ssrc uint32) *downTrack {
 	for _, l := range p.lines {
-		if l.down != nil && (l.SSRC == ssrc || l.RTX == ssrc && ssrc != 0) {
+		if l.down != nil && l.SSRC == ssrc && ssrc != 0 {
 			return l.down
 		}
 	}
@@ -192,31 +192,30 @@ func (p *Peer) refillRepair(elapsed time.Duration) {
 // keyframeInterval is the shortest time between two requests to one encoder: max(RTT, 500 ms).
 func (p *Peer) keyframeInterval() int64 { return max(p.feedback.rtt, int64(500*time.Millisecond)) }
 
-// appendKeyframeRequests appends a PLI for every source that somebody needs a picture of, merged with all others' wishes.
-// It reports whether some must wait for their turn.
+// appendKeyframeRequests appends a PLI for every source that somebody needs a picture of, merged with all others' wishes:
+// a keyframe that comes meanwhile fulfils those that wait. It reports whether some must wait for their turn.
 func (p *Peer) appendKeyframeRequests(dst []byte, now int64) (_ []byte, waiting bool) {
 	for _, l := range p.lines {
 		if l.Kind != plane.Video || l.stream == nil {
 			continue
 		}
-		for layer, wanted := 0, l.stream.KeyframesWanted(); wanted != 0; layer, wanted = layer+1, wanted>>1 {
-			// An encoding nothing was received of yet begins with a keyframe anyway.
-			if wanted&1 != 0 && layer < maxLayers && l.layers[layer] != nil {
-				l.layers[layer].wantsKey = true
-			}
-		}
-		for _, src := range l.layers {
-			if src == nil || !src.wantsKey {
-				continue
-			}
-			if src.askedKey != 0 && now-src.askedKey < p.keyframeInterval() {
+		wanted, asked := l.stream.KeyframesWanted(), uint8(0)
+		for layer, src := range l.layers {
+			switch {
+			case src == nil:
+				// An encoding nothing was received of yet begins with a keyframe anyway.
+				asked |= 1 << layer
+			case wanted&(1<<layer) == 0 && !src.wantsKey:
+			case src.askedKey != 0 && now-src.askedKey < p.keyframeInterval():
 				waiting = true
-				continue
+			default:
+				asked |= 1 << layer
+				src.wantsKey, src.askedKey = false, now
+				src.asked++
+				dst = p.appendPLI(dst, l, src.ssrc)
 			}
-			src.wantsKey, src.askedKey = false, now
-			src.asked++
-			dst = p.appendPLI(dst, l, src.ssrc)
 		}
+		l.stream.KeyframesAsked(asked)
 	}
 	return dst, waiting
 }

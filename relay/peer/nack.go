@@ -7,6 +7,8 @@ const (
 	nackReorder = int64(5 * time.Millisecond)
 	// nackRetryFloor is the shortest time between two requests for one packet, for paths whose RTT is below it.
 	nackRetryFloor = int64(20 * time.Millisecond)
+	// nackFirstRTT is the round-trip time assumed before one is known, as in libwebrtc.
+	nackFirstRTT = int64(100 * time.Millisecond)
 	// nackTries and nackAge bound how often and how long one packet is asked for; later it is of no use to a decoder.
 	nackTries = 10
 	nackAge   = int64(time.Second)
@@ -66,14 +68,31 @@ func (l *nackList) remove(seq int64) {
 	}
 }
 
-// clear forgets everything missing: a keyframe made it useless.
-func (l *nackList) clear() { l.missing = l.missing[:0] }
+// repaired notes that packet seq came as a retransmission. It reports whether it was missing, and the time since it was
+// asked for, if that was once: of several requests it is not known which was answered (Karn).
+func (l *nackList) repaired(seq, now int64) (missing bool, rtt int64) {
+	for i := range l.missing {
+		m := &l.missing[i]
+		if m.seq != seq {
+			continue
+		}
+		if m.tries == 1 {
+			rtt = max(now-m.asked, 1)
+		}
+		l.missing = append(l.missing[:i], l.missing[i+1:]...)
+		return true, rtt
+	}
+	return false, 0
+}
 
 // pending tells whether a later call of due may find something.
 func (l *nackList) pending() bool { return len(l.missing) > 0 }
 
 // due appends the sequence numbers to ask for now, and forgets those that are too old.
 func (l *nackList) due(dst []uint16, now, rtt int64) []uint16 {
+	if rtt == 0 {
+		rtt = nackFirstRTT
+	}
 	retry := max(nackRetryFloor, rtt+rtt/4)
 	kept := l.missing[:0]
 	for _, m := range l.missing {

@@ -1,9 +1,11 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -17,9 +19,10 @@ import (
 )
 
 const (
-	// maxLines and maxSources bound what one client can make us keep.
+	// maxLines, maxSources and maxSpoken bound what one client can make us keep.
 	maxLines   = 256
 	maxSources = 128
+	maxSpoken  = 8 * maxLines
 	// maxLayers is the number of simulcast encodings of one line; browsers send three.
 	maxLayers = 3
 	// defaultNoMedia is Janus's no_media_timer.
@@ -53,8 +56,10 @@ type Peer struct {
 	generation uint32 // of ICE restarts
 	version    uint64 // of the session
 	session    plane.Session
-	lines      []*line // in the order of the m-lines
-	sources    map[uint32]*source
+	lines      []*line              // in the order of the m-lines
+	spoken     map[uint32]*line     // the SSRCs of ours: none is ever another line's, since each has numbers of its own
+	sources    map[uint32]*source   // that feed lines
+	receivers  map[uint32]*receiver // of these, and of those that did
 	extensions extensionIDs
 	handshake  bool  // DTLS was started
 	up         bool  // DTLS is done
@@ -70,6 +75,7 @@ type Peer struct {
 	allocator  bwe.Allocator
 	offers     offers
 	state      ice.State
+	former     string // user fragment from before a restart that is still routed here
 	protocol   string
 }
 
@@ -81,8 +87,8 @@ func New(id plane.PeerID, opts plane.PeerOptions, env *Env) *Peer {
 	}
 	p := &Peer{
 		id: id, env: env, opts: opts, agent: ice.NewAgent(env.ICE, now),
-		log:     env.Log.With("peer", string(id)),
-		sources: make(map[uint32]*source),
+		log:    env.Log.With("peer", string(id)),
+		spoken: make(map[uint32]*line), sources: make(map[uint32]*source), receivers: make(map[uint32]*receiver),
 	}
 	p.wire = newWire(p)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -122,8 +128,17 @@ func (p *Peer) Restart(generation uint32) (plane.Transport, error) {
 	}
 	if generation > p.generation {
 		p.generation = generation
-		ufrag, _ := p.agent.Restart(p.env.Clock.Now())
+		now := p.env.Clock.Now()
+		was, _ := p.agent.Credentials()
+		ufrag, _ := p.agent.Restart(now)
 		p.env.Credentials(p, ufrag)
+		former := p.agent.Former(now)
+		for _, u := range []string{was, p.former} {
+			if u != "" && u != former {
+				p.env.Retired(p, u)
+			}
+		}
+		p.former = former
 	}
 	return p.localTransport(), nil
 }
@@ -140,13 +155,17 @@ func (p *Peer) Negotiate(s plane.Session) error {
 		return plane.ErrNoPeer
 	case s.Version < p.version:
 		return plane.ErrStale
+	case p.feedback.ended:
+		return nil // reported; its owner will close it
+	}
+	if err := p.applyLines(s.Lines); err != nil {
+		return err
 	}
 	p.version, p.session = s.Version, s
 	p.agent.SetRemote(s.Remote.Ufrag, s.Remote.Pwd, p.env.Clock.Now())
 	if s.Remote.Complete {
 		p.agent.SetComplete()
 	}
-	p.applyLines(s.Lines)
 	p.applyPublications()
 	p.applySubscriptions()
 	p.startDTLS()
@@ -159,33 +178,43 @@ func (p *Peer) Negotiate(s plane.Session) error {
 	return nil
 }
 
-// applyLines takes over the negotiated lines, keeping the state of those that were there.
-func (p *Peer) applyLines(lines []plane.Line) {
-	old := p.lines
-	p.lines = make([]*line, 0, len(lines))
-	p.extensions = extensionIDs{}
-	for _, l := range lines {
-		i := slices.IndexFunc(old, func(o *line) bool { return o.Mid == l.Mid && o.Kind == l.Kind })
-		var kept *line
-		if i >= 0 {
-			kept = old[i]
-			old = slices.Delete(slices.Clone(old), i, i+1)
+// applyLines takes over the negotiated lines, keeping the state of those that were there. It refuses, and changes nothing,
+// if two lines would send under one SSRC.
+func (p *Peer) applyLines(lines []plane.Line) error {
+	gone := slices.Clone(p.lines)
+	kept := make([]*line, len(lines))
+	claimed := make(map[uint32]*line, len(lines))
+	for i, l := range lines {
+		if j := slices.IndexFunc(gone, func(o *line) bool { return o.Mid == l.Mid && o.Kind == l.Kind }); j >= 0 {
+			kept[i] = gone[j]
+			gone = slices.Delete(gone, j, j+1)
 		} else {
-			kept = &line{talking: talking{}}
+			kept[i] = &line{}
 		}
-		kept.Line = l
-		p.lines = append(p.lines, kept)
+		for _, ssrc := range []uint32{l.SSRC, l.RTX} {
+			if ssrc == 0 {
+				continue
+			}
+			if owner := cmp.Or(p.spoken[ssrc], claimed[ssrc]); owner != nil && owner != kept[i] || ssrc == l.SSRC && ssrc == l.RTX {
+				return fmt.Errorf("%w: SSRC %d of line %q is another's", plane.ErrInvalid, ssrc, l.Mid)
+			}
+			claimed[ssrc] = kept[i]
+		}
+	}
+	if len(p.spoken)+len(claimed) > maxSpoken {
+		return fmt.Errorf("%w: more than %d SSRCs in one session", plane.ErrInvalid, maxSpoken)
+	}
+	maps.Copy(p.spoken, claimed)
+	p.lines, p.extensions = kept, extensionIDs{}
+	for i, l := range lines {
+		kept[i].renegotiate(l)
 		p.extensions.add(l.Extensions)
 	}
-	for _, gone := range old {
-		p.dropLine(gone)
+	for _, l := range gone {
+		p.dropLine(l)
 	}
-	// The client may have dropped encodings or moved them to other lines: what it sends next is bound anew.
-	for ssrc, s := range p.sources {
-		if !slices.Contains(p.lines, s.line) || !s.line.Direction.Receives() {
-			delete(p.sources, ssrc)
-		}
-	}
+	p.rebind()
+	return nil
 }
 
 // dropLine ends what a line that is no longer there received and sent.
@@ -238,6 +267,9 @@ func (p *Peer) Publish(pubs []plane.Publication) error {
 	if p.closed {
 		return plane.ErrNoPeer
 	}
+	if p.feedback.ended {
+		return nil // reported; its owner will close it
+	}
 	p.pubs = slices.Clone(pubs)
 	p.applyPublications()
 	return nil
@@ -250,21 +282,21 @@ func (p *Peer) Subscribe(subs []plane.Subscription) error {
 	if p.closed {
 		return plane.ErrNoPeer
 	}
+	if p.feedback.ended {
+		return nil // reported; its owner will close it
+	}
 	p.subs = slices.Clone(subs)
 	p.applySubscriptions()
 	return nil
 }
 
-// startDTLS begins the handshake as soon as it can be told apart from a guess: the client's fingerprint is known and,
-// where we speak first, a path.
+// startDTLS begins the handshake, and its time, as soon as the client's fingerprint and a path are known: nothing of the
+// client's handshake can come before.
 func (p *Peer) startDTLS() {
-	if p.handshake || p.closed || p.version == 0 {
+	if p.handshake || p.closed || p.feedback.ended || p.version == 0 || p.dest.Load() == nil {
 		return
 	}
 	active := p.session.Setup == plane.Active
-	if active && p.dest.Load() == nil {
-		return
-	}
 	p.handshake = true
 	announced := slices.Clone(p.session.Remote.Fingerprints)
 	p.done.Go(func() {
@@ -286,33 +318,42 @@ func (p *Peer) recovered(where string) {
 // connected is called when the keys are there.
 func (p *Peer) connected() {
 	p.mu.Lock()
-	p.up, p.upAt = true, p.env.Clock.Now()
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	if p.closed || p.feedback.ended {
+		return
+	}
+	p.up = true
+	p.feedback.lastSecond = p.env.Clock.Now()
 	p.env.Metrics.Handshakes.Add(1)
 	p.env.Metrics.Connected.Add(1)
 	p.env.Emit(plane.Event{Peer: p.id, Type: plane.EventUp})
-	p.eachDown(func(d *downTrack) { d.ready() })
+	for _, l := range p.lines {
+		if l.down != nil {
+			l.down.ready()
+		}
+	}
 	p.hurry()
 }
+
+// End reports that the peer is over, once, and stops its media; its owner closes it.
+func (p *Peer) End(reason string) { p.down(reason) }
 
 // down reports the end of the peer, once; its owner closes it.
 func (p *Peer) down(reason string) {
 	p.mu.Lock()
-	told := p.closed || p.feedback.ended
-	p.feedback.ended = true
-	p.mu.Unlock()
-	if told {
+	defer p.mu.Unlock()
+	if p.closed || p.feedback.ended {
 		return
 	}
+	p.feedback.ended = true
 	p.log.Info("peer down", "reason", reason)
 	p.env.Emit(plane.Event{Peer: p.id, Type: plane.EventDown, Reason: reason})
 	p.release()
+	p.cancel()
 }
 
-// release ends publications and subscriptions.
+// release ends publications and subscriptions. The peer is locked.
 func (p *Peer) release() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.pubs, p.subs = nil, nil
 	for _, l := range p.lines {
 		p.dropLine(l)
@@ -320,23 +361,26 @@ func (p *Peer) release() {
 	p.dropChannels()
 }
 
-// Close ends the peer and waits for its goroutine.
+// Close ends the peer and waits for its goroutine. No event follows. Closing twice does no harm.
 func (p *Peer) Close() {
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return
-	}
-	p.closed = true
-	up := p.up
-	p.mu.Unlock()
-	if up {
-		p.env.Metrics.Connected.Add(-1)
-	}
-	p.release()
+	p.shut()
 	p.cancel()
 	p.done.Wait()
 	_ = p.wire.Close()
+}
+
+// shut makes all calls but Close ineffective.
+func (p *Peer) shut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.closed = true
+	if p.up {
+		p.env.Metrics.Connected.Add(-1)
+	}
+	p.release()
 }
 
 // hurry asks the ticker for Drain.

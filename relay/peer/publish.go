@@ -25,22 +25,17 @@ func (p *Peer) applyPublications() {
 			p.withdraw(l)
 			continue
 		}
-		if l.stream != nil && (was.Stream != l.pub.Stream || !sameSource(l.stream.Config(), l)) {
+		if l.stream != nil && (was.Stream != l.pub.Stream || l.moved || !sameSource(l.stream.Config(), l)) {
 			p.env.Streams.Withdraw(was.Stream, l.stream)
 			l.stream.Close()
 			l.stream = nil
 		}
-		if l.stream == nil {
+		if l.moved = false; l.stream == nil {
 			l.stream = p.newStream(l)
 			p.env.Streams.Publish(l.pub.Stream, l.stream)
 		}
 		l.stream.SetMuted(l.pub.Muted)
-		if l.pub.Talking == nil || was.Talking == nil || *was.Talking != *l.pub.Talking {
-			l.talking = talking{}
-		}
-		if was.Bitrate != l.pub.Bitrate {
-			p.bandwidth.requested = 0 // tell the client at once
-		}
+		p.attune(l, was.Talking)
 	}
 }
 
@@ -53,6 +48,13 @@ func (p *Peer) newStream(l *line) *stream.Stream {
 		RequestKeyframe: func(int) {
 			p.keyframes.Store(true)
 			p.hurry()
+		},
+		Fault: func(k stream.Sink, reason any, stack []byte) {
+			var of *Peer
+			if d, ok := k.(*downTrack); ok {
+				of = d.p
+			}
+			p.env.Fault(of, reason, stack)
 		},
 	})
 }
@@ -73,6 +75,7 @@ func (p *Peer) withdraw(l *line) {
 	}
 	if l.channel != nil {
 		p.env.Channels.Withdraw(l.pub.Stream, l.channel)
+		p.channels.published.CompareAndSwap(l.channel, nil)
 		l.channel = nil
 	}
 	l.pub = plane.Publication{}
@@ -95,6 +98,21 @@ type talking struct {
 	on           bool
 }
 
+// silent is the level of a line that is not heard: the lowest of RFC 6464.
+const silent = 127
+
+// attune makes talking be judged as the publication says now. Who was talking and is not listened to any more has stopped.
+func (p *Peer) attune(l *line, was *plane.Talking) {
+	t, now := &l.talking, l.pub.Talking
+	if now == nil || was == nil || *was != *now {
+		t.sum, t.packets = 0, 0
+	}
+	if now == nil || l.pub.Muted {
+		p.talks(l, false, silent)
+		t.sum, t.packets = 0, 0
+	}
+}
+
 // hear takes the audio level of one packet, dBov below zero (RFC 6464).
 func (p *Peer) hear(l *line, level uint8) {
 	t := &l.talking
@@ -105,10 +123,14 @@ func (p *Peer) hear(l *line, level uint8) {
 	}
 	average := float64(t.sum) / float64(t.packets)
 	t.sum, t.packets = 0, 0
-	on := average < float64(l.pub.Talking.Level)
-	if on == t.on {
+	p.talks(l, average < float64(l.pub.Talking.Level), average)
+}
+
+// talks reports a change.
+func (p *Peer) talks(l *line, on bool, level float64) {
+	if on == l.talking.on {
 		return
 	}
-	t.on = on
-	p.env.Emit(plane.Event{Peer: p.id, Type: plane.EventTalking, Mid: l.Mid, Kind: l.Kind, Talking: on, Level: average})
+	l.talking.on = on
+	p.env.Emit(plane.Event{Peer: p.id, Type: plane.EventTalking, Mid: l.Mid, Kind: l.Kind, Talking: on, Level: level})
 }

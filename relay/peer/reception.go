@@ -6,7 +6,7 @@ import "cardea/relay/rtcp"
 type reception struct {
 	started        bool
 	base, highest  int64
-	packets        uint64 // received, without repaired ones
+	packets        uint64 // received, without retransmissions
 	bytes          uint64
 	repaired       uint64
 	nacked         uint64
@@ -50,18 +50,18 @@ func (r *reception) lostSince() int {
 	return int(max(n, 0))
 }
 
-// report fills a report block; the caller adds the last sender report.
+// report fills a report block; the caller adds the last sender report. What was repaired counts as lost: the report is
+// about the path.
 func (r *reception) report(ssrc uint32) rtcp.ReportBlock {
 	expected := r.highest - r.base + 1
-	got := r.packets + r.repaired
-	interval, received := expected-r.expectedBefore, int64(got-r.receivedBefore) //nolint:gosec // counters of one peer
-	r.expectedBefore, r.receivedBefore = expected, got
+	interval, received := expected-r.expectedBefore, int64(r.packets-r.receivedBefore) //nolint:gosec // counters of one peer
+	r.expectedBefore, r.receivedBefore = expected, r.packets
 	var fraction uint8
 	if lost := interval - received; interval > 0 && lost > 0 {
 		fraction = uint8(min(lost*256/interval, 255)) //nolint:gosec // bounded
 	}
 	return rtcp.ReportBlock{
-		SSRC: ssrc, FractionLost: fraction, Lost: int32(min(r.lost(), 1<<23-1)), //nolint:gosec // bounded
+		SSRC: ssrc, FractionLost: fraction, Lost: int32(min(max(expected-int64(r.packets), 0), 1<<23-1)), //nolint:gosec // bounded
 		HighestSequence: uint32(r.highest), Jitter: uint32(r.jitter), //nolint:gosec // modular
 	}
 }

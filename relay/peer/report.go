@@ -23,7 +23,7 @@ func (p *Peer) Drain(now int64, out *udp.Outbox) {
 	p.urgent.Store(false)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || !p.up {
+	if p.closed || p.feedback.ended || !p.up {
 		return
 	}
 	again := false
@@ -36,7 +36,7 @@ func (p *Peer) Drain(now int64, out *udp.Outbox) {
 			continue
 		}
 		for _, src := range l.layers {
-			if src == nil || !src.nack.pending() {
+			if src == nil || l.stream == nil || !src.nack.pending() {
 				continue
 			}
 			var seqs [nackWindow]uint16
@@ -89,13 +89,9 @@ func (p *Peer) sendRTCP(packets []byte) {
 	}
 }
 
-// Tick does the periodic work of a peer. The ticker calls it every [TickInterval]. It returns why the peer has ended, or "".
+// Tick does the periodic work of a peer. The ticker calls it every [TickInterval].
 func (p *Peer) Tick(now int64, out *udp.Outbox) {
-	p.mu.Lock()
-	reason := p.tick(now, out)
-	p.mu.Unlock()
-	if reason != "" {
-		p.cancel()
+	if reason := p.tick(now, out); reason != "" {
 		p.down(reason)
 	}
 }
@@ -103,9 +99,16 @@ func (p *Peer) Tick(now int64, out *udp.Outbox) {
 // TickInterval is how often [Peer.Tick] wants to be called; it is also the interval of transport-wide feedback.
 const TickInterval = 50 * time.Millisecond
 
+// tick returns why the peer has ended, or "".
 func (p *Peer) tick(now int64, out *udp.Outbox) (down string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.closed || p.feedback.ended {
 		return ""
+	}
+	if p.former != "" && p.agent.Former(now) == "" {
+		p.env.Retired(p, p.former)
+		p.former = ""
 	}
 	if down = p.checkICE(now); down != "" || !p.up {
 		return down

@@ -50,6 +50,8 @@ func (p *Peer) receivedStats(l *line, now int64) plane.LineStats {
 		s := l.stream.Stats(now)
 		st.Codec, st.Width, st.Height, st.Keyframes, st.Layers = s.Codec, s.Width, s.Height, s.Keyframes, s.Layers
 	}
+	t := &l.past
+	st.Packets, st.Bytes, st.Lost, st.NACKs, st.Repaired, st.PLIs = t.packets, t.bytes, t.lost, t.nacked, t.repaired, t.asked
 	for i, src := range l.layers {
 		if src == nil {
 			continue

@@ -40,6 +40,25 @@ func (p *Peer) use(path ice.Path) {
 	p.log.Debug("path selected", "remote", path.Remote, "protocol", p.protocol)
 }
 
+// PathClosed tells that a path is no more: its TCP connection has ended. If packets went there, they go another way the
+// client has shown, or wait for it to show one.
+func (p *Peer) PathClosed(path ice.Path) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.agent.Forget(path)
+	if dest := p.dest.Load(); dest == nil || *dest != path {
+		return
+	}
+	if other, ok := p.agent.Selected(); ok {
+		p.use(other)
+		return
+	}
+	p.dest.Store(nil)
+}
+
 // HandleDTLS takes a DTLS record that came over one of the peer's paths.
 func (p *Peer) HandleDTLS(b []byte) {
 	_, _ = p.wire.in.Write(b, nil) // a full backlog drops: DTLS sends again

@@ -3,7 +3,6 @@ package peer
 import (
 	"encoding/binary"
 	"errors"
-	"slices"
 
 	"cardea/relay/plane"
 	"cardea/relay/rtp"
@@ -11,40 +10,27 @@ import (
 	"cardea/relay/stream"
 )
 
-// line is one m-line of the session with what it receives and sends.
+// line is one m-line of the session with what it receives and sends. Receive stays what the client said last while the
+// line is on hold.
 type line struct {
 	plane.Line
-	pub     plane.Publication
-	stream  *stream.Stream // what the line feeds; nil while nothing
-	channel *Channel       // the same for a data line
-	layers  [maxLayers]*source
-	down    *downTrack
-	talking talking
+	pub       plane.Publication
+	stream    *stream.Stream     // what the line feeds; nil while nothing
+	channel   *Channel           // the same for a data line
+	layers    [maxLayers]*source // what feeds it
+	repairers [maxLayers]*source // and the retransmissions of that
+	moved     bool               // a source became another layer's: the stream cannot go on
+	past      totals             // of sources that were replaced
+	down      *downTrack
+	talking   talking
 }
 
-// source is one received SSRC.
-type source struct {
-	ssrc  uint32
-	rid   string
-	line  *line
-	layer int
-	rtx   bool // it carries retransmissions (RFC 4588) of the line's layer
-	recv  *srtp.Receiver
-
-	// An encoder that starts anew under another SSRC goes on where the last one stopped.
-	started   bool
-	seqShift  int64
-	timeShift uint32
-
-	nack      nackList
-	reception reception
-	sentAt    senderReport
-	receiving bool
-	lastMedia int64 // ns
-	lastTime  uint32
-	askedKey  int64  // ns of the last keyframe request
-	asked     uint64 // keyframe requests
-	wantsKey  bool
+// renegotiate takes over what was agreed.
+func (l *line) renegotiate(n plane.Line) {
+	if !n.Direction.Receives() {
+		n.Receive = l.Receive
+	}
+	l.Line = n
 }
 
 // extensionIDs are the ids of the header extensions the receiving side reads. Bundled lines share one numbering (RFC 9143).
@@ -67,22 +53,25 @@ func (e *extensionIDs) add(extensions []plane.Extension) {
 	}
 }
 
+// maxReceived is the largest packet taken, bytes, as in Janus: larger ones could not be passed on in one datagram.
+const maxReceived = 1500
+
 // HandleRTP opens a packet that came over one of the peer's paths straight into the cache of the stream it belongs to, and
 // returns that stream if it has something to flush.
 func (p *Peer) HandleRTP(packet []byte, now int64) *stream.Stream {
 	var h rtp.Header
-	if rtp.Parse(packet, &h) != nil {
+	if len(packet) > maxReceived || rtp.Parse(packet, &h) != nil {
 		p.env.Metrics.Malformed.Add(1)
 		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.in == nil || p.closed {
+	if p.in == nil || p.closed || p.feedback.ended {
 		return nil
 	}
 	src, known := p.sources[h.SSRC], true
 	if src == nil {
-		if src, known = p.bind(&h), false; src == nil {
+		if src, known = p.bind(&h, now), false; src == nil {
 			p.env.Metrics.Unbound.Add(1)
 			return nil
 		}
@@ -98,16 +87,14 @@ func (p *Peer) HandleRTP(packet []byte, now int64) *stream.Stream {
 		return nil
 	}
 	if !known {
-		p.adopt(src) // only now: anybody can write an SSRC, a mid and a rid
+		p.adopt(src, now) // only now: anybody can write an SSRC, a mid and a rid
 	}
 	p.agent.Touch(now)
 	p.env.Metrics.PacketsIn.Add(1)
 	p.env.Metrics.BytesIn.Add(uint64(len(packet)))
 	p.bandwidth.received += len(packet)
-	if id := p.extensions.transport; id != 0 {
-		if v := h.Extension(id); len(v) >= 2 {
-			p.feedback.arrivals.Record(binary.BigEndian.Uint16(v), now)
-		}
+	if v := element(&h, p.extensions.transport); len(v) >= 2 {
+		p.feedback.arrivals.Record(binary.BigEndian.Uint16(v), now)
 	}
 	return fed
 }
@@ -116,9 +103,14 @@ func (p *Peer) HandleRTP(packet []byte, now int64) *stream.Stream {
 func (p *Peer) openInto(src *source, h *rtp.Header, packet []byte, now int64) (*stream.Stream, bool) {
 	s := src.line.stream
 	slot := s.Reserve(src.layer, len(packet)-h.Len)
+	reserved := true
+	defer func() { // also of a panic: a stream that stays locked would stop all its subscribers
+		if reserved {
+			s.Abort()
+		}
+	}()
 	n, index, err := src.recv.Open(slot, packet, h.Len)
 	if err != nil {
-		s.Abort()
 		p.refused(err)
 		return nil, false
 	}
@@ -129,6 +121,7 @@ func (p *Peer) openInto(src *source, h *rtp.Header, packet []byte, now int64) (*
 		}
 	}
 	seq := p.numbered(src, h, int64(index), now)
+	reserved = false
 	s.Commit(src.layer, h, seq, n, now, false)
 	p.received(src, h, seq, n, size, now)
 	return s, true
@@ -136,7 +129,7 @@ func (p *Peer) openInto(src *source, h *rtp.Header, packet []byte, now int64) (*
 
 // openAside decrypts a packet that does not go to a cache under its own number: a retransmission, or media nobody publishes.
 func (p *Peer) openAside(src *source, h *rtp.Header, packet []byte, now int64) (*stream.Stream, bool) {
-	n, _, err := src.recv.Open(packet[h.Len:], packet, h.Len)
+	n, index, err := src.recv.Open(packet[h.Len:], packet, h.Len)
 	if err != nil {
 		p.refused(err)
 		return nil, false
@@ -147,40 +140,42 @@ func (p *Peer) openAside(src *source, h *rtp.Header, packet []byte, now int64) (
 			payload = body
 		}
 	}
-	if !src.rtx || src.line.stream == nil {
-		return nil, true
+	if src.rtx {
+		return p.repair(src, h, payload, now), true
 	}
-	media := src.line.layers[src.layer]
-	if len(payload) < 2 || media == nil || !media.nack.started { // probing, or nothing to repair yet
-		return nil, true
+	if src.line.Direction.Receives() {
+		seq := p.numbered(src, h, int64(index), now)
+		p.received(src, h, seq, len(payload), n, now)
 	}
-	// RFC 4588 section 4: the original number stands before the payload; its neighbourhood tells the upper bits.
+	return nil, true
+}
+
+// repair puts a retransmission (RFC 4588 section 4) into the place of the packet that was lost. What is not missing was sent
+// to probe the path, or came twice.
+func (p *Peer) repair(src *source, h *rtp.Header, payload []byte, now int64) *stream.Stream {
+	s, media := src.line.stream, src.line.layers[src.layer]
+	format, ok := src.line.repairs(h.PayloadType)
+	if len(payload) < 2 || s == nil || media == nil || !media.started || !ok {
+		return nil
+	}
+	// The original number stands before the payload; its neighbourhood tells the upper bits.
 	original := binary.BigEndian.Uint16(payload)
 	payload = payload[2:]
 	seq := media.nack.highest + int64(int16(original-uint16(media.nack.highest-media.seqShift))) //nolint:gosec // modular by design
-	h.SequenceNumber = original
-	h.SSRC = media.ssrc
-	h.Timestamp += media.timeShift
-	if pt, ok := src.line.repairs(h.PayloadType); ok {
-		h.PayloadType = pt
+	missing, rtt := media.nack.repaired(seq, now)
+	if !missing {
+		return nil
 	}
-	s := src.line.stream
+	if rtt > 0 {
+		p.measuredRTT(rtt)
+	}
+	media.reception.repaired++
+	h.SequenceNumber, h.SSRC, h.PayloadType = original, media.ssrc, format
+	h.Timestamp += media.timeShift
 	slot := s.Reserve(src.layer, len(payload))
 	copy(slot, payload)
 	s.Commit(src.layer, h, seq, len(payload), now, true)
-	media.nack.remove(seq)
-	media.reception.repaired++
-	return s, true
-}
-
-// repairs returns the payload type whose retransmissions carry rtx.
-func (l *line) repairs(rtx uint8) (uint8, bool) {
-	for _, c := range l.Codecs {
-		if c.RTX == rtx && rtx != 0 {
-			return c.PayloadType, true
-		}
-	}
-	return 0, false
+	return s
 }
 
 // numbered extends the packet's sequence number, continuing that of an encoder the source replaces.
@@ -205,7 +200,7 @@ func (p *Peer) received(src *source, h *rtp.Header, seq int64, payload, size int
 	if src.line.Kind == plane.Video && hopeless {
 		p.wantKeyframe(src)
 	}
-	if gap && src.line.nacks() {
+	if gap && src.line.stream != nil && src.line.nacks() {
 		p.hurry()
 	}
 	if !src.receiving {
@@ -216,7 +211,7 @@ func (p *Peer) received(src *source, h *rtp.Header, seq int64, payload, size int
 		})
 	}
 	if src.line.Kind == plane.Audio && src.line.pub.Talking != nil && !src.line.pub.Muted && payload > 0 {
-		if v := h.Extension(p.extensions.level); p.extensions.level != 0 && len(v) > 0 {
+		if v := element(h, p.extensions.level); len(v) > 0 {
 			p.hear(src.line, v[0]&0x7f)
 		}
 	}
@@ -249,101 +244,3 @@ func (l *line) clockRate() uint32 {
 
 // nacks tells whether the client answers NACKs for the line.
 func (l *line) nacks() bool { return len(l.Codecs) > 0 && l.Codecs[0].NACK }
-
-// bind finds the line and layer of an SSRC not seen before (RFC 9143 section 9.2): by announced SSRC, by mid and rid, or by
-// payload type where that leaves no choice. The source is not kept before a packet of it was authentic.
-func (p *Peer) bind(h *rtp.Header) *source {
-	if len(p.sources) >= maxSources {
-		return nil
-	}
-	src := &source{ssrc: h.SSRC}
-	if !p.bindBySSRC(src) && !p.bindByMid(src, h) && !p.bindByPayloadType(src, h.PayloadType) {
-		return nil
-	}
-	if src.layer >= maxLayers {
-		return nil
-	}
-	if old := src.line.layers[src.layer]; old != nil && !src.rtx {
-		src.nack, src.receiving, src.lastMedia, src.lastTime = old.nack, old.receiving, old.lastMedia, old.lastTime
-		src.nack.missing = nil // what the old encoder lost, the new one does not have
-	}
-	src.recv = p.in.NewReceiver(h.SSRC)
-	return src
-}
-
-func (p *Peer) bindBySSRC(src *source) bool {
-	for _, l := range p.lines {
-		for i, e := range l.Receive {
-			if src.ssrc == e.SSRC || src.ssrc == e.RTX {
-				src.line, src.layer, src.rtx, src.rid = l, i, src.ssrc == e.RTX, e.RID
-				return l.Direction.Receives()
-			}
-		}
-	}
-	return false
-}
-
-func (p *Peer) bindByMid(src *source, h *rtp.Header) bool {
-	if p.extensions.mid == 0 {
-		return false
-	}
-	mid := h.Extension(p.extensions.mid)
-	if len(mid) == 0 {
-		return false
-	}
-	i := slices.IndexFunc(p.lines, func(l *line) bool { return l.Mid == string(mid) })
-	if i < 0 || !p.lines[i].Direction.Receives() || p.lines[i].Kind == plane.Data {
-		return false
-	}
-	src.line = p.lines[i]
-	_, src.rtx = src.line.repairs(h.PayloadType)
-	rid := p.element(h, p.extensions.rid)
-	if rid == "" {
-		if rid = p.element(h, p.extensions.repairedRID); rid != "" {
-			src.rtx = true
-		}
-	}
-	if rid == "" {
-		return len(src.line.Receive) <= 1 // of several encodings we must know which
-	}
-	src.rid = rid
-	src.layer = slices.IndexFunc(src.line.Receive, func(e plane.Encoding) bool { return e.RID == rid })
-	return src.layer >= 0
-}
-
-func (p *Peer) element(h *rtp.Header, id uint8) string {
-	if id == 0 {
-		return ""
-	}
-	return string(h.Extension(id))
-}
-
-func (p *Peer) bindByPayloadType(src *source, pt uint8) bool {
-	for _, l := range p.lines {
-		if !l.Direction.Receives() || l.Kind == plane.Data || len(l.Receive) > 1 {
-			continue
-		}
-		for _, c := range l.Codecs {
-			if c.PayloadType != pt && (c.RTX != pt || pt == 0) {
-				continue
-			}
-			if src.line != nil && src.line != l {
-				return false
-			}
-			src.line, src.rtx = l, c.PayloadType != pt
-		}
-	}
-	return src.line != nil
-}
-
-// adopt keeps a source whose first packet was authentic.
-func (p *Peer) adopt(src *source) {
-	p.sources[src.ssrc] = src
-	if src.rtx {
-		return
-	}
-	if old := src.line.layers[src.layer]; old != nil && old != src {
-		delete(p.sources, old.ssrc)
-	}
-	src.line.layers[src.layer] = src
-}

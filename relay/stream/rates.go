@@ -6,6 +6,7 @@ import "cardea/relay/codec"
 type rates struct {
 	began   int64 // ns, of the present window
 	length  int64 // ns, of the last one; 0 before there was one
+	windows uint8 // that are over, at most 2
 	frames  [2]uint32
 	present [codec.MaxSpatial][codec.MaxTemporal]uint32 // bytes
 	last    [codec.MaxSpatial][codec.MaxTemporal]uint32
@@ -41,14 +42,24 @@ func (r *rates) roll(now int64) {
 	r.last, r.present = r.present, [codec.MaxSpatial][codec.MaxTemporal]uint32{}
 	r.frames[1], r.frames[0] = r.frames[0], 0
 	r.began, r.length = now, length
+	r.windows = min(r.windows+1, 2)
 }
 
 // span returns the time the counters stand for, ns.
 func (r *rates) span(now int64) int64 { return max(now-r.began, 0) + r.length }
 
+// settled is span for rates that decisions rest on. A layer begins with a keyframe, several times as large as what follows, so
+// until two windows are over what came is taken for no less than a second's worth.
+func (r *rates) settled(now int64) int64 {
+	if r.windows < 2 {
+		return max(r.span(now), 2*rateWindow)
+	}
+	return r.span(now)
+}
+
 // bitrate returns bits/s of one spatial and temporal layer.
 func (r *rates) bitrate(now int64, s, t int) uint32 {
-	return perSecond(8*int64(r.present[s][t]+r.last[s][t]), r.span(now))
+	return perSecond(8*int64(r.present[s][t]+r.last[s][t]), r.settled(now))
 }
 
 // total returns bits/s of all of them.
@@ -59,7 +70,7 @@ func (r *rates) total(now int64) uint32 {
 			n += int64(r.present[s][t] + r.last[s][t])
 		}
 	}
-	return perSecond(8*n, r.span(now))
+	return perSecond(8*n, r.settled(now))
 }
 
 // topTemporal returns the highest temporal layer that flows.
@@ -83,8 +94,7 @@ func (r *rates) frameRate(now int64) float64 {
 	return float64(r.frames[0]+r.frames[1]) * 1e9 / float64(span)
 }
 
-// perSecond scales a count over a span to a second. Spans shorter than a quarter of a second count as one: the first
-// frame is not a rate.
+// perSecond scales a count over a span to a second.
 func perSecond(n, span int64) uint32 {
-	return uint32(min(float64(n)*1e9/float64(max(span, rateWindow/2)), 4e9))
+	return uint32(min(float64(n)*1e9/float64(max(span, 1)), 4e9))
 }

@@ -221,19 +221,23 @@ func TestFallbackTime(t *testing.T) {
 func TestKeyframesWanted(t *testing.T) {
 	c := newSimulcast(t)
 	c.v.attach(c.s, 1)
-	c.s.KeyframesWanted()
+	c.s.KeyframesAsked(0b111)
 	c.run(10)
 	if got := c.s.KeyframesWanted(); got != 1<<2 {
 		t.Errorf("layers %b", got)
 	}
+	c.s.KeyframesAsked(1 << 2)
 	if got := c.s.KeyframesWanted(); got != 0 {
-		t.Errorf("layers %b asked for twice", got)
+		t.Errorf("layers %b wanted though they were asked for", got)
 	}
 	c.s.RequestKeyframe()
 	if got := c.s.KeyframesWanted(); got != 0b111 {
 		t.Errorf("layers %b", got)
 	}
 	c.run(4, 0, 1, 2)
+	if got := c.s.KeyframesWanted(); got != 0 {
+		t.Errorf("layers %b wanted though keyframes came", got)
+	}
 	c.locked(func() { c.v.track.RequestKeyframe(c.now + 1000*ms) })
 	if got := c.s.KeyframesWanted(); got != 1<<2 {
 		t.Errorf("layers %b, want the one relayed", got)

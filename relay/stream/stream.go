@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -24,6 +25,9 @@ type Config struct {
 	// RequestKeyframe tells that somebody waits for a keyframe of a layer. It is called with the stream locked, for one
 	// and the same need again and again, and must only set a flag. May be nil.
 	RequestKeyframe func(layer int)
+	// Fault tells that a sink panicked. It was removed; the others go on. It is called with the stream locked and must not
+	// wait for anything. With nil the panic goes on.
+	Fault func(k Sink, reason any, stack []byte)
 }
 
 // Sink takes a stream's packets.
@@ -48,7 +52,7 @@ type Stream struct {
 	caching bool   // the reservation under way is in a ring
 	muted   bool
 	closed  bool
-	wanted  uint8 // layers a keyframe was asked for since KeyframesWanted
+	wanted  uint8 // layers somebody waits for a keyframe of
 	clock   int64 // ns, latest arrival
 	refused uint64
 }
@@ -124,6 +128,9 @@ func (s *Stream) Commit(layer int, h *rtp.Header, seq int64, n int, arrival int6
 		l.structure.Describe(d, &p.Info)
 	}
 	s.clock = max(s.clock, arrival)
+	if p.Info.Keyframe {
+		s.wanted &^= 1 << layer // whoever waited has it
+	}
 	if l.count(p) {
 		for i := range s.layers {
 			if i != layer {
@@ -163,14 +170,33 @@ func (s *Stream) Flush(now int64, out *udp.Outbox) {
 	if len(s.burst) == 0 {
 		return
 	}
-	for _, k := range s.sinks {
-		k.Forward(s.burst, now, out)
+	for next := 0; next < len(s.sinks); {
+		next = s.forward(next, now, out)
 	}
 	s.burst = s.burst[:0]
 	s.batch++
 	for i := range s.layers {
 		s.layers[i].ring.flushed()
 	}
+}
+
+// forward hands the burst to the sinks from one on. It returns where to go on: behind the last one, or with the sink that
+// stands in the place of one that panicked.
+func (s *Stream) forward(from int, now int64, out *udp.Outbox) (next int) {
+	next = from
+	if s.cfg.Fault != nil {
+		defer func() {
+			if r := recover(); r != nil {
+				k := s.sinks[next]
+				s.sinks = slices.Delete(s.sinks, next, next+1)
+				s.cfg.Fault(k, r, debug.Stack())
+			}
+		}()
+	}
+	for ; next < len(s.sinks); next++ {
+		s.sinks[next].Forward(s.burst, now, out)
+	}
+	return next
 }
 
 // SenderReport tells the stream the source's pair of clocks for a layer: ntp is the 64-bit NTP time, already mapped to the
@@ -239,13 +265,19 @@ func (s *Stream) RequestKeyframe() {
 	}
 }
 
-// KeyframesWanted returns the layers, as a bit set, that somebody asked a keyframe of since the last call.
+// KeyframesWanted returns the layers, as a bit set, that somebody waits for a keyframe of: none has come since, and
+// KeyframesAsked was not called.
 func (s *Stream) KeyframesWanted() uint8 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	wanted := s.wanted
-	s.wanted = 0
-	return wanted
+	return s.wanted
+}
+
+// KeyframesAsked tells that the source was asked for keyframes of the given layers, a bit set.
+func (s *Stream) KeyframesAsked(layers uint8) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wanted &^= layers
 }
 
 // wantKeyframe passes a need on to the source. The stream is locked.

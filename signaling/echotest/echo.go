@@ -150,8 +150,10 @@ func (e *echo) configure(ctx context.Context, body janus.Object) {
 func (e *echo) answer(ctx context.Context, m *janus.Message) (*janus.JSEP, error) {
 	offer := m.JSEP.SDP
 	answer := sdp.NewAnswer(offer, func(_ int, o *sdp.Media) sdp.Choice {
-		c := sdp.Choice{Direction: plane.SendRecv, OpusFEC: true, OpusDTX: true, OpusStereo: true, Extensions: extensions,
-			RED: m.Body.Bool("opusred", false)}
+		c := sdp.Choice{Direction: plane.SendRecv, OpusFEC: true, OpusDTX: true, OpusStereo: true, Extensions: extensions}
+		if m.Body.Bool("opusred", false) {
+			c.RED = sdp.PreferRED
+		}
 		if o.Direction == plane.RecvOnly {
 			c.Direction = plane.Inactive // there would be nothing to echo
 		}

@@ -1,6 +1,10 @@
 package echotest
 
-import "cardea/signaling/janus"
+import (
+	"context"
+
+	"cardea/signaling/janus"
+)
 
 // Package is what clients attach to.
 const Package = "janus.plugin.echotest"
@@ -8,7 +12,7 @@ const Package = "janus.plugin.echotest"
 // Plugin makes an echo of each of its handles. The zero value is ready.
 type Plugin struct{}
 
-var _ janus.Plugin = Plugin{}
+var _ janus.AdminPlugin = Plugin{}
 
 // Info describes the plugin as Janus's describes itself: clients tell plugins apart by it.
 func (Plugin) Info() janus.PluginInfo {
@@ -29,4 +33,12 @@ func (Plugin) Attach(h *janus.Handle) (janus.Instance, error) {
 	e.reset()
 	e.publishInfo()
 	return e, nil
+}
+
+// Admin answers a request of the admin API with the request itself: there is nothing to manage in an echo.
+func (Plugin) Admin(_ context.Context, body janus.Object) any {
+	if body == nil {
+		return nil
+	}
+	return body
 }

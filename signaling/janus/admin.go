@@ -41,6 +41,7 @@ type Admin struct {
 	server *Server
 	cfg    AdminConfig
 	level  atomic.Int64 // Janus's, as last set
+	switches
 }
 
 // NewAdmin makes the admin API of a server.
@@ -50,6 +51,8 @@ func NewAdmin(s *Server, cfg AdminConfig) (*Admin, error) {
 	}
 	a := &Admin{server: s, cfg: cfg}
 	a.level.Store(janusLevel(cfg.Level))
+	a.timestamps.Store(true)
+	a.colors.Store(true)
 	return a, nil
 }
 

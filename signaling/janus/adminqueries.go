@@ -36,7 +36,9 @@ func nothing(sentence string) func(*adminCall) (object, *Error) {
 	return func(*adminCall) (object, *Error) { return nil, errorf(CodeNoPlugin, "%s", sentence) }
 }
 
-func (c *adminCall) listSessions() (object, *Error) { return object{"sessions": c.server.Sessions()}, nil }
+func (c *adminCall) listSessions() (object, *Error) {
+	return object{"sessions": c.server.Sessions()}, nil
+}
 
 func (c *adminCall) messagePlugin() (object, *Error) {
 	p := c.server.plugins[c.String("plugin")]

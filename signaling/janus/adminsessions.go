@@ -45,4 +45,6 @@ func (c *adminCall) startCapture() (object, *Error) {
 	return nil, errorf(CodeUnknown, "Captures are not available")
 }
 
-func (c *adminCall) stopCapture() (object, *Error) { return nil, errorf(CodeUnknown, "Capture not started") }
+func (c *adminCall) stopCapture() (object, *Error) {
+	return nil, errorf(CodeUnknown, "Capture not started")
+}

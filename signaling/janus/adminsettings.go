@@ -3,6 +3,7 @@ package janus
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,11 +24,11 @@ var settingVerbs = map[string]adminVerb{
 
 	"set_min_nack_queue":     fixed(number("min_nack_queue"), "min_nack_queue", minNACKQueue),
 	"set_nack_optimizations": fixed(flag("nack_optimizations"), "nack-optimizations", false),
-	"set_log_timestamps":     fixed(flag("timestamps"), "log_timestamps", true),
-	"set_log_colors":         fixed(flag("colors"), "log_colors", false),
-	"set_locking_debug":      fixed(flag("debug"), "locking_debug", false),
-	"set_refcount_debug":     fixed(flag("debug"), "refcount_debug", false),
-	"set_libnice_debug":      fixed(flag("debug"), "libnice_debug", false),
+	"set_log_timestamps":     switched("timestamps", "log_timestamps", func(s *switches) *atomic.Bool { return &s.timestamps }),
+	"set_log_colors":         switched("colors", "log_colors", func(s *switches) *atomic.Bool { return &s.colors }),
+	"set_locking_debug":      switched("debug", "locking_debug", func(s *switches) *atomic.Bool { return &s.locking }),
+	"set_refcount_debug":     switched("debug", "refcount_debug", func(s *switches) *atomic.Bool { return &s.references }),
+	"set_libnice_debug":      switched("debug", "libnice_debug", func(s *switches) *atomic.Bool { return &s.libnice }),
 }
 
 func number(name string) []Param { return []Param{{Name: name, Type: PosInt, Required: true}} }
@@ -38,14 +39,26 @@ func fixed(params []Param, key string, value any) adminVerb {
 	return adminVerb{params, func(*adminCall) (object, *Error) { return object{key: value}, nil }}
 }
 
+// switches are those of Janus's that nothing here depends on. They are kept so that operators' tools find what they set.
+type switches struct{ timestamps, colors, locking, references, libnice atomic.Bool }
+
+func switched(param, key string, which func(*switches) *atomic.Bool) adminVerb {
+	return adminVerb{flag(param), func(c *adminCall) (object, *Error) {
+		on := c.Bool(param, false)
+		which(&c.admin.switches).Store(on)
+		return object{key: on}, nil
+	}}
+}
+
 func (c *adminCall) getStatus() (object, *Error) {
 	s := c.server
 	seconds := func(d time.Duration) int { return int(d / time.Second) }
+	sw := &c.admin.switches
 	return object{"status": object{
 		"token_auth": s.cfg.TokenAuth, "session_timeout": seconds(s.sessionTimeout()),
 		"reclaim_session_timeout": seconds(s.reclaimTimeout()), "candidates_timeout": seconds(s.candidatesTimeout()),
-		"log_level": c.admin.level.Load(), "log_timestamps": true, "log_colors": false,
-		"locking_debug": false, "refcount_debug": false, "libnice_debug": false,
+		"log_level": c.admin.level.Load(), "log_timestamps": sw.timestamps.Load(), "log_colors": sw.colors.Load(),
+		"locking_debug": sw.locking.Load(), "refcount_debug": sw.references.Load(), "libnice_debug": sw.libnice.Load(),
 		"min_nack_queue": minNACKQueue, "nack-optimizations": false,
 		"no_media_timer": seconds(s.noMediaTimer()), "slowlink_threshold": s.slowLinkThreshold(),
 	}}, nil

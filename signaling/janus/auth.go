@@ -109,11 +109,12 @@ type Tokens struct {
 	plugins map[string][]string
 }
 
-// Add stores a token, or replaces what it allows.
-func (t *Tokens) Add(token string, plugins ...string) {
+// Add stores a token, or adds to what it allows, and returns all that it allows now.
+func (t *Tokens) Add(token string, plugins ...string) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.plugins[token] = unique(nil, plugins)
+	t.plugins[token] = unique(t.plugins[token], plugins)
+	return slices.Clone(t.plugins[token])
 }
 
 // Allow adds plugins to what a token allows and returns all that it allows now; false if there is no such token.

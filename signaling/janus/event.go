@@ -73,7 +73,7 @@ func (h *Handle) happened(ctx context.Context, e plane.Event) {
 	}
 	switch e.Type {
 	case plane.EventUp:
-		if c.up.Swap(true) {
+		if !c.upAt.CompareAndSwap(0, time.Now().UnixNano()) {
 			return
 		}
 		h.instance.Media(ctx, e)

@@ -95,7 +95,7 @@ func (s *Server) info(transaction *string) serverInfo {
 		CandidatesTimeout: seconds(s.candidatesTimeout()),
 		ServerName:        either(i.ServerName, "MyJanusInstance"), LocalIP: i.LocalIP, PublicIPs: i.PublicIPs,
 		IPv6: i.IPv6, ICELite: i.ICELite, ICETCP: i.ICETCP, Nomination: "aggressive", MDNS: false,
-		MinNACKQueue: 200, TWCCPeriod: 200, DTLSMTU: 1200,
+		MinNACKQueue: minNACKQueue, TWCCPeriod: 200, DTLSMTU: 1200,
 		STUNServer: i.STUNServer, TURNServer: i.TURNServer,
 		APISecret: c.APISecret != "", AuthToken: c.TokenAuth, HasHandlers: i.EventHandlers != nil, OpaqueIDInAPI: c.OpaqueIDInAPI,
 		Dependencies: i.Dependencies, Transports: i.Transports, Events: i.EventHandlers,

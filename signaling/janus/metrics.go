@@ -17,6 +17,7 @@ type Metrics struct {
 	PlaneEventsLost  atomic.Uint64 // times that events of the media plane were lost and the state looked at anew
 	Panics           atomic.Uint64
 	Waits            atomic.Uint64 // requests that waited because their handle had too many already
+	AdminRequests    atomic.Uint64 // of the admin API; their errors count with the others
 
 	// Of the transports.
 	Connections atomic.Int64  // gauge: WebSocket connections

@@ -21,6 +21,9 @@ var ErrUnexpected = errors.New("unexpected session description")
 // closeTime bounds the wait for the media plane to close a peer; a new PeerConnection waits no longer for the old one.
 const closeTime = 3 * time.Second
 
+// forever is what a timer that is off is to the media plane, to which 0 is its default.
+const forever = 100 * 365 * 24 * time.Hour
+
 // peer is a handle's PeerConnection, as far as it has one.
 type peer struct {
 	mu     sync.Mutex // held while the plane is called, so that the calls for one peer are in order
@@ -45,7 +48,12 @@ type connection struct {
 	origin     uint64          // session id of the o= line
 	described  uint64          // descriptions written, the version of the o= line
 	e2ee       bool
-	up         atomic.Bool // ICE and DTLS are done
+	trickle    bool         // the client said that candidates may follow
+	name       string       // s= line of our descriptions
+	clientText string       // the client's last session description, as it wrote it: others hold parts of it anyway
+	opened     time.Time    // set once
+	started    time.Time    // since when there is a session description of each end
+	upAt       atomic.Int64 // when ICE and DTLS were done, nanoseconds of the Unix clock; 0 until then
 }
 
 // PeerID returns the name of the handle's peer in the media plane, "" when it has no PeerConnection.
@@ -59,7 +67,7 @@ func (h *Handle) PeerID() plane.PeerID {
 // Up tells whether the handle's PeerConnection is up: ICE and DTLS done.
 func (h *Handle) Up() bool {
 	c := h.peer.open.Load()
-	return c != nil && c.up.Load()
+	return c != nil && c.upAt.Load() != 0
 }
 
 // Answer answers the client's offer, which came with the message in hand, with these lines, one for each line of the
@@ -192,7 +200,7 @@ func (h *Handle) openPeer(ctx context.Context) (*connection, error) {
 	id := plane.PeerID(fmt.Sprintf("%s/%d/%d/%d", s.cfg.Node, h.session.id, h.id, p.wanted))
 	s.peers.Store(id, h) // before there can be events of it
 	local, err := s.cfg.Plane.Open(ctx, id, plane.PeerOptions{
-		NoMediaTimer:      s.noMediaTimer(),
+		NoMediaTimer:      either(s.noMediaTimer(), forever),
 		SlowLinkThreshold: s.slowLinkThreshold(),
 		Label:             fmt.Sprintf("session=%d handle=%d", h.session.id, h.id),
 	})
@@ -201,7 +209,7 @@ func (h *Handle) openPeer(ctx context.Context) (*connection, error) {
 		return nil, fmt.Errorf("open peer: %w", err)
 	}
 	s.metrics.Peers.Add(1)
-	p.conn = &connection{id: id, local: local, origin: randomID()}
+	p.conn = &connection{id: id, local: local, origin: randomID(), opened: time.Now()}
 	p.open.Store(p.conn)
 	return p.conn, nil
 }
@@ -234,7 +242,10 @@ func (h *Handle) negotiate(ctx context.Context, c *connection, local []sdp.Media
 	if err != nil {
 		return fmt.Errorf("negotiate: %w", err)
 	}
-	c.remote, c.settled = remote, local
+	c.remote, c.settled, c.clientText, c.trickle = remote, local, client.Text, client.Trickle
+	if c.started.IsZero() {
+		c.started = time.Now()
+	}
 	cands, complete := h.peer.trickles.flush(client.SDP.Medias, s.candidatesTimeout())
 	if len(cands) > 0 || complete {
 		if err := s.cfg.Plane.AddCandidates(ctx, c.id, cands, complete); err != nil {
@@ -256,11 +267,23 @@ func (j *JSEP) layered(mid string) bool {
 
 // describe writes our end of the session.
 func (h *Handle) describe(kind string, c *connection, lines []sdp.Media, o sdp.Options, role plane.Setup) *JSEP {
+	c.described++
+	c.name = o.Name
+	d := c.description(lines, role)
+	return &JSEP{Type: kind, SDP: d, Text: sdp.Format(d, d.Transport), E2EE: c.e2ee, Update: c.described > 1}
+}
+
+// description is our end of the session with these lines.
+func (c *connection) description(lines []sdp.Media, role plane.Setup) *sdp.Description {
 	local := c.local
 	local.Setup = role
-	c.described++
-	d := &sdp.Description{ID: c.origin, Version: c.described, Name: o.Name, Transport: local, Medias: lines}
-	return &JSEP{Type: kind, SDP: d, Text: sdp.Format(d, local), E2EE: c.e2ee, Update: c.described > 1}
+	return &sdp.Description{ID: c.origin, Version: c.described, Name: c.name, Transport: local, Medias: lines}
+}
+
+// text is the last description of these lines, written again.
+func (c *connection) text(lines []sdp.Media, role plane.Setup) string {
+	d := c.description(lines, role)
+	return sdp.Format(d, d.Transport)
 }
 
 // hangup ends the PeerConnection: the plugin is told, the plane's peer closed and, if notify is set, the client told.

@@ -23,7 +23,8 @@ import (
 // TestScripts runs the exchanges in testdata/*.txt. A script is read line by line:
 //
 //	set KEY VALUE           before anything else: a setting of the server
-//	CLIENT > JSON           the client sends requests; $name stands for what was bound to it
+//	CLIENT > JSON           the client sends requests; $name stands for what was bound to it. The client "admin" sends
+//	                        them to the admin API, whose secret is "adm"
 //	CLIENT < JSON           the next message to the client; "$name" matches anything once and then only that
 //	CLIENT close            the client's connection breaks
 //	wait 3s                 time passes
@@ -50,6 +51,7 @@ type script struct {
 	where   string
 	cfg     janus.Config
 	server  *janus.Server
+	admin   *janus.Admin
 	plane   *janustest.Plane
 	clients map[string]*janustest.Client
 	inbox   map[string][]janustest.M
@@ -91,6 +93,7 @@ func (s *script) line(line string) {
 			*c = s.cfg
 			c.Node, c.Plane, c.Plugins = "node", p, plugins
 		}, p)
+		s.admin = newAdmin(s.t, s.server, nil)
 	}
 	switch verb {
 	case "wait":
@@ -143,6 +146,8 @@ func (s *script) set(rest string) {
 	switch key {
 	case "secret":
 		s.cfg.APISecret = value
+	case "tokens":
+		s.cfg.TokenAuth = true
 	case "session-timeout":
 		s.cfg.SessionTimeout = duration()
 	case "reclaim":
@@ -194,6 +199,9 @@ func (s *script) client(name, rest string) {
 	c := s.clients[name]
 	if c == nil {
 		c = janustest.Connect(s.t, s.server)
+		if name == "admin" {
+			c = janustest.Connect(s.t, s.admin)
+		}
 		s.clients[name] = c
 	}
 	op, text, _ := strings.Cut(rest, " ")

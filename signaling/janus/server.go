@@ -123,7 +123,7 @@ func (s *Server) sweep(now time.Time) {
 	var over []*Session
 	s.mu.RLock()
 	for _, x := range s.sessions {
-		if x.expired(now, s.sessionTimeout(), s.reclaimTimeout()) {
+		if x.expired(now, s.reclaimTimeout()) {
 			over = append(over, x)
 		}
 	}

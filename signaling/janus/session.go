@@ -42,6 +42,7 @@ type Session struct {
 	ctx      context.Context // ends with the session: what plugins do for it stops
 	cancel   context.CancelFunc
 	lastUsed atomic.Int64 // nanoseconds of the Unix clock
+	timeout  atomic.Int64 // of its own, nanoseconds; negative: that of all sessions
 
 	mu      sync.Mutex
 	state   state
@@ -56,6 +57,7 @@ type Session struct {
 func newSession(s *Server, id uint64) *Session {
 	x := &Session{id: id, server: s, created: time.Now(), log: s.log.With("session", id)}
 	x.ctx, x.cancel = context.WithCancel(s.base)
+	x.timeout.Store(-1)
 	x.touch()
 	return x
 }
@@ -69,9 +71,20 @@ func (x *Session) Created() time.Time { return x.created }
 // touch notes that the client is alive.
 func (x *Session) touch() { x.lastUsed.Store(time.Now().UnixNano()) }
 
-// expired tells whether the session's time has come. A timeout of 0 never comes.
-func (x *Session) expired(now time.Time, timeout, reclaim time.Duration) bool {
-	used := time.Unix(0, x.lastUsed.Load())
+// SetTimeout gives the session a timeout of its own; 0 means never, a negative one that of all sessions again.
+func (x *Session) SetTimeout(d time.Duration) { x.timeout.Store(int64(d)) }
+
+// timeoutIn is the time without a request after which the session ends, 0 for never.
+func (x *Session) timeoutIn(s *Server) time.Duration {
+	if own := x.timeout.Load(); own >= 0 {
+		return time.Duration(own)
+	}
+	return s.sessionTimeout()
+}
+
+// expired tells whether the session's time has come.
+func (x *Session) expired(now time.Time, reclaim time.Duration) bool {
+	used, timeout := time.Unix(0, x.lastUsed.Load()), x.timeoutIn(x.server)
 	if timeout > 0 && now.Sub(used) > timeout {
 		return true
 	}

@@ -87,6 +87,13 @@ func (t *trickles) firstMid() string {
 	return t.mid
 }
 
+// count is the number of candidates that wait.
+func (t *trickles) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.waiting)
+}
+
 func (t *trickles) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -20,7 +20,7 @@ type Choice struct {
 	// H264Profile (profile-level-id) and VP9Profile (profile-id), when not empty, must be matched by the format.
 	H264Profile, VP9Profile string
 	// RED accepts RED (RFC 2198) along with Opus.
-	RED bool
+	RED RED
 	// OpusFEC, OpusDTX and OpusStereo repeat what the offer says of useinbandfec, usedtx and stereo.
 	OpusFEC, OpusDTX, OpusStereo bool
 	// Extensions are the URIs of acceptable header extensions.
@@ -30,6 +30,17 @@ type Choice struct {
 	// Msid overrides "janus janus<mid>".
 	Msid string
 }
+
+// RED says whether RED (RFC 2198) is accepted along with Opus, and which of the two is the preferred: that is what a
+// browser then sends.
+type RED uint8
+
+// The ways to take RED.
+const (
+	NoRED      RED = iota
+	OfferedRED     // as the offer prefers
+	PreferRED      // before Opus
+)
 
 // NewAnswer answers an offer line by line: choose is asked for each line that can be accepted at all. The result has as
 // many lines as the offer; [Settle] must be called on it before [Format].
@@ -98,20 +109,33 @@ func answerRTP(offer *Description, m *Media, c Choice) Media {
 		agreed.RTX = 0
 	}
 	agreed.Fmtp = answerFmtp(m.Kind, codec, c)
-	if c.RED && codec.Name == "opus" {
-		if red := findRED(m.Codecs, codec.PayloadType); red != nil {
-			r := *red
-			pt := strconv.Itoa(int(codec.PayloadType))
-			r.Fmtp = pt + "/" + pt
-			r.NACK, r.TransportCC, r.RTX = agreed.NACK, agreed.TransportCC, 0
-			a.Codecs = append(a.Codecs, r)
-		}
-	}
-	a.Codecs = append(a.Codecs, agreed)
+	a.Codecs = withRED(m, codec, agreed, c.RED)
 	if m.Direction.Sends() {
 		a.Encodings, a.SIM = slices.Clone(m.Encodings), m.SIM
 	}
 	return a
+}
+
+// withRED returns the agreed codec, with RED beside it if that is Opus and both ends want it. offered is the codec in
+// the offer's line m.
+func withRED(m *Media, offered *plane.Codec, agreed plane.Codec, want RED) []plane.Codec {
+	red := findRED(m.Codecs, agreed.PayloadType)
+	if want == NoRED || agreed.Name != "opus" || red == nil {
+		return []plane.Codec{agreed}
+	}
+	r := *red
+	pt := strconv.Itoa(int(agreed.PayloadType))
+	r.Fmtp = pt + "/" + pt
+	r.NACK, r.TransportCC, r.RTX = agreed.NACK, agreed.TransportCC, 0
+	for i := range m.Codecs {
+		if &m.Codecs[i] == offered && want == OfferedRED {
+			return []plane.Codec{agreed, r}
+		}
+		if &m.Codecs[i] == red {
+			break
+		}
+	}
+	return []plane.Codec{r, agreed}
 }
 
 // pick finds the codec of the offer to use.

@@ -218,14 +218,22 @@ func TestAnswerOpus(t *testing.T) {
 			t.Errorf("%+v: %+v", tt.choice, m.Codecs)
 		}
 	}
-	m := answer(offer, Choice{RED: true})
+	m := answer(offer, Choice{RED: PreferRED})
 	if got := names(&m); !cmp.Equal(got, []string{"red", "opus"}) || m.Codecs[0].PayloadType != 63 || m.Codecs[0].Fmtp != "111/111" {
 		t.Errorf("RED: %+v", m.Codecs)
 	}
-	if m := answer(offer, Choice{RED: true, Codecs: []string{"pcmu"}}); !m.Rejected {
+	m = answer(offer, Choice{RED: OfferedRED})
+	if got := names(&m); !cmp.Equal(got, []string{"opus", "red"}) {
+		t.Errorf("RED as offered, behind Opus: %v", got)
+	}
+	m = answer(strings.Replace(offer, "SAVPF 111 63", "SAVPF 63 111", 1), Choice{RED: OfferedRED})
+	if got := names(&m); !cmp.Equal(got, []string{"red", "opus"}) {
+		t.Errorf("RED as offered, before Opus: %v", got)
+	}
+	if m := answer(offer, Choice{RED: PreferRED, Codecs: []string{"pcmu"}}); !m.Rejected {
 		t.Error("RED is no way around a codec that is not offered")
 	}
-	if m := answer(strings.Replace(offer, "111/111", "112/112", 1), Choice{RED: true}); m.RED() {
+	if m := answer(strings.Replace(offer, "111/111", "112/112", 1), Choice{RED: PreferRED}); m.RED() {
 		t.Error("RED of another payload type taken")
 	}
 	multi := answer(withLines("m=audio 9 UDP/TLS/RTP/SAVPF 96\na=rtpmap:96 multiopus/48000/6\na=fmtp:96 channel_mapping=0,4,1,2,3,5;num_streams=4;coupled_streams=2\n"), Choice{})

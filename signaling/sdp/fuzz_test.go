@@ -33,7 +33,7 @@ func FuzzParse(f *testing.F) {
 		}
 		check(t, d)
 		lines := NewAnswer(d, func(int, *Media) Choice {
-			return Choice{Direction: plane.SendRecv, Extensions: everyExtension, RED: true, OpusFEC: true, OpusStereo: true, Bandwidth: 64000}
+			return Choice{Direction: plane.SendRecv, Extensions: everyExtension, RED: PreferRED, OpusFEC: true, OpusStereo: true, Bandwidth: 64000}
 		})
 		if len(lines) != len(d.Medias) {
 			t.Fatalf("%d lines answered, %d offered", len(lines), len(d.Medias))

@@ -72,6 +72,7 @@ func Parse(text string) (*Description, error) {
 	if err := d.parseTransport(&raw); err != nil {
 		return nil, err
 	}
+	d.detach()
 	return d, nil
 }
 

@@ -36,7 +36,7 @@ func Components() map[string]janus.Component {
 	}
 }
 
-// API is what a transport serves: the Janus API now, and later the admin API with its own subprotocol and path.
+// API is what a transport serves: the Janus API, or the admin API, which has its own subprotocol and path.
 type API interface {
 	// Handle handles one request; reply is called exactly once, from any goroutine. It may wait, which slows the
 	// connection down.
@@ -45,7 +45,10 @@ type API interface {
 	Gone(src *janus.Source)
 }
 
-var _ API = (*janus.Server)(nil)
+var (
+	_ API = (*janus.Server)(nil)
+	_ API = (*janus.Admin)(nil)
+)
 
 // Limits bound what one client can make the server hold. The zero value of a field means its default.
 type Limits struct {

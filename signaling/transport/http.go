@@ -9,9 +9,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"cardea/signaling/janus"
@@ -30,35 +32,47 @@ const maxEvents = 256
 
 // HTTPConfig configures an [HTTP].
 type HTTPConfig struct {
-	// Server is the API's server; required.
+	// Server is the server whose API is served; required.
 	Server *janus.Server
-	// BasePath is where the API is; default "/janus".
+	// Admin, if set, is served instead: the admin API of Server, which has no events to poll for.
+	Admin *janus.Admin
+	// BasePath is where the API is; default "/janus", "/admin" for the admin API.
 	BasePath string
 	Limits   Limits
-	// Origin is the only origin whose pages may use the API; "" lets all use it. EnforceOrigin refuses requests of
-	// other origins instead of leaving that to the browser.
-	Origin        string
-	EnforceOrigin bool
-	Log           *slog.Logger // nil means slog.Default
+	// Origins are the origins ("https://app.example.org") whose pages may use the API; nil lets all use it.
+	Origins []string
+	// Proxies are the networks of reverse proxies whose X-Forwarded-For is believed.
+	Proxies []netip.Prefix
+	Log     *slog.Logger // nil means slog.Default
 }
 
 // HTTP serves the Janus API over HTTP: requests by POST, events by long poll. It is an http.Handler.
 type HTTP struct {
 	cfg    HTTPConfig
+	api    API
 	source *janus.Source
+
+	connections atomic.Int64
+	waiting     atomic.Int64 // requests that are not answered yet
 }
 
 // NewHTTP makes the transport.
 func NewHTTP(cfg HTTPConfig) *HTTP {
 	cfg.Limits = cfg.Limits.withDefaults()
+	h := &HTTP{source: janus.NewSource(HTTPPackage, nil)}
+	base := "/janus"
+	if h.api = cfg.Server; cfg.Admin != nil {
+		h.api, base = cfg.Admin, "/admin"
+	}
 	cfg.BasePath = "/" + strings.Trim(cfg.BasePath, "/")
 	if cfg.BasePath == "/" {
-		cfg.BasePath = "/janus"
+		cfg.BasePath = base
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &HTTP{cfg: cfg, source: janus.NewSource(HTTPPackage, nil)}
+	h.cfg = cfg
+	return h
 }
 
 // limiterKey is the key of a connection's rate limiter in its context.
@@ -73,6 +87,15 @@ func (h *HTTP) Serve(ctx context.Context, ln net.Listener, certs *tls.Config) er
 		BaseContext:  func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
 			return context.WithValue(ctx, limiterKey{}, h.cfg.Limits.limiter())
+		},
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				h.connections.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				h.connections.Add(-1)
+			case http.StateActive, http.StateIdle:
+			}
 		},
 	}
 	return serve(ctx, ln, certs, srv, h.cfg.Limits, h.cfg.Log)
@@ -114,14 +137,19 @@ func (h *HTTP) wait(ctx context.Context) bool {
 	return l.Wait(ctx) == nil
 }
 
-// cors writes the headers that let pages use the API; false if the origin may not.
+// cors writes the headers that let pages use the API; false if the page's origin may not.
 func (h *HTTP) cors(w http.ResponseWriter, r *http.Request) bool {
 	head := w.Header()
-	if h.cfg.Origin == "" {
+	origin := r.Header.Get("Origin")
+	welcome := originAllowed(h.cfg.Origins, origin)
+	switch {
+	case h.cfg.Origins == nil:
 		head.Set("Access-Control-Allow-Origin", "*")
-	} else {
-		head.Set("Access-Control-Allow-Origin", h.cfg.Origin)
+	case welcome && origin != "":
+		head.Set("Access-Control-Allow-Origin", origin)
 		head.Set("Access-Control-Allow-Credentials", "true")
+		fallthrough
+	default:
 		head.Set("Vary", "Origin")
 	}
 	head.Set("Access-Control-Max-Age", "86400")
@@ -131,7 +159,7 @@ func (h *HTTP) cors(w http.ResponseWriter, r *http.Request) bool {
 	if l := r.Header.Get("Access-Control-Request-Headers"); l != "" {
 		head.Set("Access-Control-Allow-Headers", l)
 	}
-	return !h.cfg.EnforceOrigin || h.cfg.Origin == "" || r.Header.Get("Origin") == h.cfg.Origin
+	return welcome
 }
 
 // path returns what follows the base path, at most two parts: session and handle.
@@ -155,6 +183,8 @@ func (h *HTTP) get(w http.ResponseWriter, r *http.Request, path []string) {
 		w.WriteHeader(http.StatusNotFound)
 	case len(path) == 1 && path[0] == "info":
 		h.call(w, r, janus.Object{"janus": "info", "transaction": strconv.FormatInt(time.Now().UnixNano(), 36)})
+	case h.cfg.Admin != nil:
+		answer(w, errorBody(&janus.Error{Code: janus.CodeInvalidJSON, Reason: "Request payload missing"}))
 	case len(path) == 2:
 		if _, ok := parseID(path[0]); !ok {
 			w.WriteHeader(http.StatusNotFound)
@@ -246,9 +276,11 @@ func (h *HTTP) post(w http.ResponseWriter, r *http.Request, path []string) {
 func (h *HTTP) call(w http.ResponseWriter, r *http.Request, o janus.Object) {
 	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
 	defer cancel()
+	h.waiting.Add(1)
+	defer h.waiting.Add(-1)
 	replies := make(chan []byte, 1)
-	req := janus.Request{Object: o, Source: h.source, Address: address(r.RemoteAddr)}
-	h.cfg.Server.Handle(ctx, req, func(b []byte) { replies <- b })
+	req := janus.Request{Object: o, Source: h.source, Address: address(r, h.cfg.Proxies)}
+	h.api.Handle(ctx, req, func(b []byte) { replies <- b })
 	select {
 	case b := <-replies:
 		answer(w, b)

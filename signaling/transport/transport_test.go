@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -210,7 +211,7 @@ func TestWebSocketTLS(t *testing.T) {
 }
 
 func TestWebSocketRefuses(t *testing.T) {
-	_, addr := webSocket(t, transport.WebSocketConfig{Origins: []string{"good.example"}}, nil)
+	_, addr := webSocket(t, transport.WebSocketConfig{Origins: []string{"https://good.example"}}, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	tests := []struct {
@@ -221,6 +222,9 @@ func TestWebSocketRefuses(t *testing.T) {
 		{"no subprotocol", websocket.DialOptions{}, 403},
 		{"unknown subprotocol", websocket.DialOptions{Subprotocols: []string{"chat", "janus-admin-protocol"}}, 403},
 		{"another origin", websocket.DialOptions{Subprotocols: []string{"janus-protocol"}, HTTPHeader: http.Header{"Origin": {"https://evil.example"}}}, 403},
+		{"the origin without TLS", websocket.DialOptions{Subprotocols: []string{"janus-protocol"}, HTTPHeader: http.Header{"Origin": {"http://good.example"}}}, 403},
+		{"the origin of a page from here", websocket.DialOptions{Subprotocols: []string{"janus-protocol"}, HTTPHeader: http.Header{"Origin": {"http://" + addr}}}, 403},
+		{"no page", websocket.DialOptions{Subprotocols: []string{"janus-protocol"}}, 101},
 		{"the origin", websocket.DialOptions{Subprotocols: []string{"x", "janus-protocol"}, HTTPHeader: http.Header{"Origin": {"https://good.example"}}}, 101},
 	}
 	for _, tt := range tests {
@@ -461,13 +465,16 @@ func TestHTTPTLS(t *testing.T) {
 }
 
 func TestCORS(t *testing.T) {
-	_, url := web(t, transport.HTTPConfig{Origin: "https://good.example", EnforceOrigin: true}, nil, nil)
+	_, url := web(t, transport.HTTPConfig{Origins: []string{"https://other.example", "https://good.example"}}, nil, nil)
 	ask := func(origin string) *http.Response {
 		resp, _ := request(t, "OPTIONS", url+"/janus", "", "Origin", origin, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type")
 		return resp
 	}
-	if resp := ask("https://evil.example"); resp.StatusCode != 403 {
-		t.Error("another origin:", resp.Status)
+	if resp := ask("https://evil.example"); resp.StatusCode != 403 || resp.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Error("another origin:", resp.Status, resp.Header)
+	}
+	if resp := ask(""); resp.StatusCode != 200 || resp.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Error("no page:", resp.Status, resp.Header)
 	}
 	resp := ask("https://good.example")
 	for k, want := range map[string]string{
@@ -491,5 +498,72 @@ func TestServeFails(t *testing.T) {
 	w := transport.NewWebSocket(transport.WebSocketConfig{Metrics: s.Metrics(), Log: discard()})
 	if err := w.Serve(t.Context(), ln, nil); !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
+	}
+}
+
+// TestAdminAPI serves the admin API beside the clients', and asks it about both.
+func TestAdminAPI(t *testing.T) {
+	s, url := web(t, transport.HTTPConfig{}, nil, nil)
+	_ = url
+	queries := map[string]func(janus.Object) any{}
+	admin, err := janus.NewAdmin(s, janus.AdminConfig{Secret: "adm", Transports: queries})
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := transport.NewHTTP(transport.HTTPConfig{Server: s, Log: discard()})
+	adminWeb := transport.NewHTTP(transport.HTTPConfig{Server: s, Admin: admin, Log: discard()})
+	adminSocket := transport.NewWebSocket(transport.WebSocketConfig{
+		APIs: map[string]transport.API{transport.AdminSubprotocol: admin}, Metrics: s.Metrics(), Log: discard(),
+	})
+	maps.Copy(queries, transport.Queries(user, adminWeb, nil, adminSocket))
+	url = "http://" + serve(t, adminWeb.Serve, nil) + "/admin"
+	query := func(transport, body string) string {
+		return `{"janus":"query_transport","transport":"` + transport + `","admin_secret":"adm","transaction":"1","request":` + body + `}`
+	}
+	reply := func(response string) string {
+		return `{"janus":"success","response":` + response + `,"transaction":"1"}`
+	}
+	for _, tt := range []struct{ method, path, body, want string }{
+		{"POST", "", `{"janus":"ping","transaction":"1"}`, `{"janus":"pong","transaction":"1"}`},
+		{"POST", "", `{"janus":"create","transaction":"1","admin_secret":"adm"}`, `*"code":457`},
+		{"POST", "", `{"janus":"list_sessions","transaction":"1"}`, `*"code":403`},
+		{"POST", "", `{"janus":"list_sessions","transaction":"1","admin_secret":"adm"}`, `{"janus":"success","sessions":[],"transaction":"1"}`},
+		{"POST", "/55", `{"janus":"list_handles","transaction":"1","admin_secret":"adm"}`, `*"code":458`},
+		{"POST", "/55/6", `{"janus":"list_handles","transaction":"1","admin_secret":"adm","session_id":5}`, `*"code":457`},
+		{"GET", "/info", "", `*"janus":"server_info"`},
+		{"GET", "/55", "", `*"code":454`},
+		{"GET", "/55/6", "", `*"code":454`},
+		{"GET", "", "", ""},
+		{"POST", "", query(transport.HTTPPackage, `{"request":"connections"}`), reply(`{"connections":{"admin_http":1,"http":0},"messages":0,"result":200}`)},
+		{"POST", "", query(transport.WebSocketPackage, `{"request":"connections"}`), reply(`{"connections":0,"result":200}`)},
+		{"POST", "", query(transport.WebSocketPackage, `{"request":"configure","json":"plain","events":true}`),
+			reply(`{"notes":["Event handlers disabled at the core level"],"result":200}`)},
+		{"POST", "", query(transport.HTTPPackage, `{"request":"configure","json":"verse"}`), `*"error_code":413`},
+		{"POST", "", query(transport.HTTPPackage, `{"request":"configure","events":"x"}`), `*"error_code":413`},
+		{"POST", "", query(transport.HTTPPackage, `{"request":5}`), `*"error_code":413`},
+		{"POST", "", query(transport.HTTPPackage, `{}`), `*"error_code":412`},
+		{"POST", "", query(transport.HTTPPackage, `{"request":"x"}`), `*"error":"Unknown request 'x'","error_code":411`},
+	} {
+		_, b := request(t, tt.method, url+tt.path, tt.body)
+		if part, ok := strings.CutPrefix(tt.want, "*"); ok && !strings.Contains(b, part) || !ok && b != tt.want {
+			t.Errorf("%s %q %.80s: %s, want %s", tt.method, tt.path, tt.body, b, tt.want)
+		}
+	}
+
+	addr := serve(t, adminSocket.Serve, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, _, err := websocket.Dial(ctx, "ws://"+addr, &websocket.DialOptions{Subprotocols: []string{transport.Subprotocol}}); err == nil {
+		t.Error("the clients' API on the admin API's port")
+	}
+	ws, _, err := websocket.Dial(ctx, "ws://"+addr, &websocket.DialOptions{Subprotocols: []string{transport.AdminSubprotocol}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ws.CloseNow() }()
+	c := &wsClient{t, ws}
+	c.send("%s", query(transport.WebSocketPackage, `{"request":"connections"}`))
+	if m := c.receive(); fmt.Sprint(m["response"]) != "map[connections:1 result:200]" {
+		t.Error(m)
 	}
 }

@@ -38,9 +38,11 @@ type WebSocketConfig struct {
 	// Metrics are what the transport counts in; required.
 	Metrics *janus.Metrics
 	Limits  Limits
-	// Origins are the origins that may connect, as patterns of hosts ("*.example.com"). nil lets all connect, since the
-	// API is protected by secrets and not by where a page came from.
+	// Origins are the origins ("https://app.example.org") whose pages may connect. nil lets all connect, since the API is
+	// protected by secrets and not by where a page came from.
 	Origins []string
+	// Proxies are the networks of reverse proxies whose X-Forwarded-For is believed.
+	Proxies []netip.Prefix
 	// PingInterval is the silence after which a client is asked whether it is there, PingTimeout how long it may take to
 	// answer. 0 asks never: sessions time out by themselves.
 	PingInterval time.Duration
@@ -107,14 +109,14 @@ func (w *WebSocket) shutdown() {
 // connection lasts.
 func (w *WebSocket) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	api, name := w.api(r)
-	if api == nil {
+	if api == nil || !originAllowed(w.cfg.Origins, r.Header.Get("Origin")) {
 		w.cfg.Metrics.Refused.Add(1)
 		http.Error(rw, http.StatusText(http.StatusForbidden), http.StatusForbidden)
 		return
 	}
 	ws, err := websocket.Accept(smallBuffers{rw}, r, &websocket.AcceptOptions{
 		Subprotocols: []string{name}, CompressionMode: websocket.CompressionDisabled,
-		InsecureSkipVerify: w.cfg.Origins == nil, OriginPatterns: w.cfg.Origins,
+		InsecureSkipVerify: true, // the origin is looked at above
 	})
 	if err != nil {
 		w.cfg.Metrics.Refused.Add(1)
@@ -122,7 +124,7 @@ func (w *WebSocket) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ws.SetReadLimit(-1) // the reader has its own, so that the client is told what was wrong
-	c := &wsConn{transport: w, api: api, ws: ws, remote: address(r.RemoteAddr)}
+	c := &wsConn{transport: w, api: api, ws: ws, remote: address(r, w.cfg.Proxies)}
 	c.source = janus.NewSource(WebSocketPackage, c.send)
 	c.heard.Store(time.Now().UnixNano())
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -205,15 +207,6 @@ func (s smallBuffers) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		_, err = br.Peek(min(len(early), bufferSize)) // makes them count as buffered
 	}
 	return conn, bufio.NewReadWriter(br, bufio.NewWriterSize(conn, bufferSize)), err
-}
-
-// address is the client's address, invalid if it cannot be told.
-func address(remote string) netip.Addr {
-	a, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return a.Addr().Unmap()
 }
 
 // errTooLarge says that a message is larger than allowed.

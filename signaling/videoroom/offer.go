@@ -43,7 +43,7 @@ func (l *line) offered() sdp.Feed {
 	case l.kind == plane.Video && l.codec == "vp9" && l.vp9 != "":
 		f.Fmtp = "profile-id=" + l.vp9
 	case l.kind == plane.Audio && st != nil:
-		f.Fmtp = st.audioFmtp()
+		f.Fmtp, f.RED = st.audioFmtp(), st.red
 	}
 	if st == nil {
 		return f

@@ -106,6 +106,7 @@ type negotiated struct {
 	codec            string // as the Janus API names it, "" for data or when there is none in common
 	disabled         bool   // nothing can come of it
 	fec, dtx, stereo bool   // of Opus
+	red              bool   // Opus may come as RED
 	h264, vp9        string // profiles
 	simulcast, svc   bool
 	encodings        int  // simulcast encodings

@@ -29,7 +29,7 @@ type Plugin struct {
 	made  uint64       // rooms so far, guarded by mu
 }
 
-var _ janus.Plugin = (*Plugin)(nil)
+var _ janus.AdminPlugin = (*Plugin)(nil)
 
 // New makes the plugin with its configured rooms.
 func New(cfg Config) (*Plugin, error) {

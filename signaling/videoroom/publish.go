@@ -158,10 +158,11 @@ func (p *participant) choose(i int, m *sdp.Media) choice {
 		if c.AudioLevelExt {
 			ch.Extensions = append(ch.Extensions[:len(ch.Extensions):len(ch.Extensions)], plane.ExtAudioLevel)
 		}
-		if ch.codec == "opus" && c.OpusFEC {
+		if ch.codec == "opus" {
 			fmtp := offeredFmtp(m, "opus")
-			ch.fec, ch.dtx, ch.stereo = flag(fmtp, "useinbandfec"), flag(fmtp, "usedtx"), flag(fmtp, "stereo")
+			ch.fec, ch.dtx, ch.stereo = c.OpusFEC && flag(fmtp, "useinbandfec"), c.OpusDTX && flag(fmtp, "usedtx"), flag(fmtp, "stereo")
 			ch.OpusFEC, ch.OpusDTX, ch.OpusStereo = ch.fec, ch.dtx, ch.stereo
+			ch.RED = sdp.OfferedRED
 		}
 	case plane.Video:
 		ch.codec = pickCodec(m, cmp.Or(known, p.videoCodec), c.VideoCodecs)
@@ -258,7 +259,7 @@ func (p *participant) draftStream(i int, m *janus.Message, answer *sdp.Media, ch
 	}
 	d.codec = ch.codec
 	d.disabled = answer.Rejected || !answer.Direction.Receives() || ch.codec == ""
-	d.fec, d.dtx, d.stereo = ch.fec, ch.dtx, ch.stereo
+	d.fec, d.dtx, d.stereo, d.red = ch.fec, ch.dtx, ch.stereo, answer.RED()
 	d.audioLevel = answer.Extension(plane.ExtAudioLevel) != 0
 	d.videoOrient = answer.Extension(plane.ExtVideoOrientation) != 0
 	d.playoutDelay = answer.Extension(plane.ExtPlayoutDelay) != 0

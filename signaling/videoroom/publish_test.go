@@ -22,6 +22,64 @@ func vp9Offer() string {
 	return strings.Replace(s, "useinbandfec=1", "useinbandfec=1;stereo=1;usedtx=1", 1)
 }
 
+// redOffer is a client's offer of audio as Chrome makes it: Opus, and RED of Opus behind it or, if preferred, before it.
+func redOffer(preferred bool) string {
+	s := janustest.OfferSDP("clnt", "audio")
+	order := "SAVPF 111 63"
+	if preferred {
+		order = "SAVPF 63 111"
+	}
+	s = strings.Replace(s, "SAVPF 111", order, 1)
+	return strings.Replace(s, "a=rtpmap:111", "a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\na=rtpmap:111", 1)
+}
+
+// TestREDGoesThrough checks that publishers may send RED, that the media plane knows, and that subscribers are offered it.
+func TestREDGoesThrough(t *testing.T) {
+	for name, tt := range map[string]struct {
+		offer  string
+		answer []uint8 // payload types
+		toSub  []uint8
+	}{
+		"RED preferred":        {redOffer(true), []uint8{63, 111}, []uint8{120, 111}},
+		"Opus preferred":       {redOffer(false), []uint8{111, 63}, []uint8{120, 111}},
+		"no RED":               {janustest.OfferSDP("clnt", "audio"), []uint8{111}, []uint8{111}},
+		"RED of another codec": {strings.Replace(redOffer(true), "111/111", "9/9", 1), []uint8{111}, []uint8{111}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRoom(numberID(1), 1, DefaultRoom("1"))
+			p := newParticipant(numberID(1))
+			r.add(p)
+			offer, err := sdp.Parse(tt.offer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := p.draft(&janus.Message{Body: janus.Object{}, JSEP: &janus.JSEP{Type: "offer", SDP: offer}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.apply(d)
+			types := func(codecs []plane.Codec) (l []uint8) {
+				for _, c := range codecs {
+					l = append(l, c.PayloadType)
+				}
+				return l
+			}
+			if diff := cmp.Diff(tt.answer, types(sdp.Lines(d.answer, offer.Medias, "hml")[0].Codecs)); diff != "" {
+				t.Errorf("line of the publisher: -want +got\n%s", diff)
+			}
+			s := newSubscriber(r, nil)
+			s.attach(p.streams[0])
+			m := s.offer()[0]
+			if diff := cmp.Diff(tt.toSub, types(m.Codecs)); diff != "" {
+				t.Errorf("offer to a subscriber: -want +got\n%s", diff)
+			}
+			if m.RED() && m.Codecs[0].Fmtp != "111/111" {
+				t.Errorf("fmtp of RED: %q", m.Codecs[0].Fmtp)
+			}
+		})
+	}
+}
+
 func TestDraftFollowsTheRoom(t *testing.T) {
 	type want struct {
 		Audio, Video                 string
@@ -31,7 +89,7 @@ func TestDraftFollowsTheRoom(t *testing.T) {
 		AudioLevel, Orient, DD, TCC  bool
 		Bandwidth                    uint32
 	}
-	all := want{Audio: "opus", Video: "vp9", FEC: true, DTX: true, Stereo: true, VP9: "2", AudioLevel: true, Orient: true, DD: true, TCC: true}
+	all := want{Audio: "opus", Video: "vp9", FEC: true, Stereo: true, VP9: "2", AudioLevel: true, Orient: true, DD: true, TCC: true}
 	for name, c := range map[string]struct {
 		change func(*RoomConfig)
 		wish   string
@@ -46,7 +104,8 @@ func TestDraftFollowsTheRoom(t *testing.T) {
 			want: func(w *want) {
 				*w = want{AudioDisabled: true, VideoDisabled: true, VP9: "", AudioLevel: true, Orient: true, DD: true, TCC: true}
 			}},
-		"no FEC": {change: func(c *RoomConfig) { c.OpusFEC = false }, want: func(w *want) { w.FEC, w.DTX, w.Stereo = false, false, false }},
+		"no FEC": {change: func(c *RoomConfig) { c.OpusFEC = false }, want: func(w *want) { w.FEC = false }},
+		"DTX":    {change: func(c *RoomConfig) { c.OpusDTX = true }, want: func(w *want) { w.DTX = true }},
 		"no extensions": {change: func(c *RoomConfig) { c.AudioLevelExt, c.VideoOrientExt, c.TransportCCExt = false, false, false },
 			want: func(w *want) { w.AudioLevel, w.Orient, w.TCC = false, false, false }},
 		"a cap":            {change: func(c *RoomConfig) { c.Bitrate, c.BitrateCap = 300000, true }, want: func(w *want) { w.Bandwidth = 300000 }},

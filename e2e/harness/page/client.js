@@ -147,12 +147,19 @@ export class Client {
   // rewriteOffers replaces text in every offer made from then on, as applications do for what the browser has no call for.
   rewriteOffers(what, by) { this.rewrite = [what, by]; }
 
-  camera(width = 640, height = 480) {
+  // camera describes the tracks of a call: microphone, camera, chat.
+  camera(width = 640, height = 480, frameRate = 20) {
     return [
       { type: 'audio', capture: true },
-      { type: 'video', capture: { width: { exact: width }, height: { exact: height } } },
+      { type: 'video', capture: { width: { exact: width }, height: { exact: height }, frameRate: { max: frameRate } } },
       { type: 'data' },
     ];
+  }
+
+  // animate gives the page something that moves, for a screen capture to see.
+  animate() {
+    const box = document.body.appendChild(document.createElement('h1'));
+    setInterval(() => { box.textContent = `time ${performance.now()}`; }, 50);
   }
 
   // watch subscribes on a handle of its own and answers every offer that comes to it from then on.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/pion/ice/v4"
@@ -151,8 +153,29 @@ func (p *Peer) PeerConnection() *webrtc.PeerConnection { return p.pc }
 
 // Inject sends a datagram from the call's own address.
 func (p *Peer) Inject(b []byte, to netip.AddrPort) error {
-	_, err := p.socket.WriteToUDPAddrPort(b, to)
+	_, err := p.socket.UDPConn.WriteToUDPAddrPort(b, to)
 	return err
+}
+
+// Sent returns the packets that the call sent last, as they were on the wire.
+func (p *Peer) Sent() [][]byte {
+	p.socket.mu.Lock()
+	defer p.socket.mu.Unlock()
+	return slices.Clone(p.socket.sent)
+}
+
+// Credentials returns the node's ICE credentials for the call.
+func (p *Peer) Credentials() (ufrag, pwd string) {
+	for line := range strings.Lines(p.pc.RemoteDescription().SDP) {
+		line = strings.TrimSpace(line)
+		if v, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {
+			ufrag = v
+		}
+		if v, ok := strings.CutPrefix(line, "a=ice-pwd:"); ok {
+			pwd = v
+		}
+	}
+	return ufrag, pwd
 }
 
 // Vanish falls silent: no packet leaves any more, not even a goodbye.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"sync"
 	"sync/atomic"
 )
 
@@ -11,10 +13,26 @@ import (
 // lost by the node.
 const socketBuffer = 4 << 20
 
+// maxSent is how many of the packets sent last are kept.
+const maxSent = 64
+
 // socket is the UDP socket of one call.
 type socket struct {
 	*net.UDPConn
 	gone atomic.Bool
+
+	mu   sync.Mutex
+	sent [][]byte // the last ones, oldest first
+}
+
+// note keeps a packet for those who want to send it again.
+func (s *socket) note(b []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.sent) == maxSent {
+		s.sent = slices.Delete(s.sent, 0, maxSent/2)
+	}
+	s.sent = append(s.sent, slices.Clone(b))
 }
 
 func newSocket() (*socket, error) {
@@ -31,6 +49,7 @@ func (s *socket) WriteTo(b []byte, to net.Addr) (int, error) {
 	if s.gone.Load() {
 		return len(b), nil
 	}
+	s.note(b)
 	return s.UDPConn.WriteTo(b, to)
 }
 
@@ -39,6 +58,7 @@ func (s *socket) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	if s.gone.Load() {
 		return len(b), nil
 	}
+	s.note(b)
 	return s.UDPConn.WriteToUDPAddrPort(b, to)
 }
 

@@ -48,10 +48,16 @@ func NewServer(t testing.TB, configure func(c *janus.Config), plugins ...janus.P
 	return s, p
 }
 
+// API is what a client can talk to: a server, or its admin API.
+type API interface {
+	Handle(ctx context.Context, r janus.Request, reply func(response []byte))
+	Gone(src *janus.Source)
+}
+
 // Client is one connection of a client to a server in the same process. Numbers in what it receives are json.Number.
 type Client struct {
 	t       testing.TB
-	server  *janus.Server
+	api     API
 	source  *janus.Source
 	session json.Number
 
@@ -62,8 +68,8 @@ type Client struct {
 }
 
 // Connect makes a client that has no session yet.
-func Connect(t testing.TB, s *janus.Server) *Client {
-	c := &Client{t: t, server: s, wake: make(chan struct{})}
+func Connect(t testing.TB, api API) *Client {
+	c := &Client{t: t, api: api, wake: make(chan struct{})}
 	c.source = janus.NewSource("janustest", c.receive)
 	return c
 }
@@ -84,7 +90,7 @@ func (c *Client) receive(b []byte) {
 }
 
 // Close breaks the connection.
-func (c *Client) Close() { c.server.Gone(c.source) }
+func (c *Client) Close() { c.api.Gone(c.source) }
 
 // Session returns the id of the client's session, "" without one.
 func (c *Client) Session() json.Number { return c.session }
@@ -97,7 +103,7 @@ func (c *Client) Raw(request string) {
 		c.t.Fatalf("request %s: %v", request, fault)
 	}
 	for _, o := range l {
-		c.server.Handle(context.Background(), janus.Request{Object: o, Source: c.source}, c.receive)
+		c.api.Handle(context.Background(), janus.Request{Object: o, Source: c.source}, c.receive)
 	}
 }
 

@@ -42,7 +42,7 @@ type agent struct {
 // remote is an address of the server's.
 type remote struct {
 	address     netip.AddrPort
-	transaction [stun.TransactionIDSize]byte // of the last check
+	transaction [stun.TransactionIDSize]byte // of all checks: repeated, they are retransmissions, and any answer will do
 	valid       bool                         // a check succeeded
 	nominated   bool                         // by the other side
 }
@@ -65,7 +65,7 @@ func (a *agent) addRemote(addr netip.AddrPort, now int64) {
 	if len(a.remotes) >= maxRemotes || a.find(addr) != nil {
 		return
 	}
-	a.remotes = append(a.remotes, remote{address: addr})
+	a.remotes = append(a.remotes, remote{address: addr, transaction: stun.NewTransactionID()})
 	a.next = min(a.next, now)
 }
 
@@ -100,7 +100,7 @@ func (a *agent) check(r *remote) {
 		role = stun.AttrICEControlling
 	}
 	setters := []stun.Setter{
-		stun.BindingRequest, stun.TransactionID, stun.NewUsername(a.remoteUfrag + ":" + a.ufrag),
+		stun.BindingRequest, stun.NewTransactionIDSetter(r.transaction), stun.NewUsername(a.remoteUfrag + ":" + a.ufrag),
 		stun.RawAttribute{Type: stun.AttrPriority, Value: binary.BigEndian.AppendUint32(nil, hostPriority)},
 		stun.RawAttribute{Type: role, Value: binary.BigEndian.AppendUint64(nil, a.tieBreaker)},
 	}
@@ -111,7 +111,6 @@ func (a *agent) check(r *remote) {
 	if err != nil {
 		return // a ufrag that is too long: no check will succeed
 	}
-	r.transaction = m.TransactionID
 	a.send(m.Raw, r.address)
 }
 
@@ -132,8 +131,9 @@ func (a *agent) handle(b []byte, from netip.AddrPort, now int64) (selected bool)
 		r.valid = true
 		return a.choose(r)
 	case ice.Failure:
-		if r := a.find(from); r != nil && r.transaction == m.TransactionID && m.ErrorCode == ice.CodeRoleConflict {
+		if r := a.find(from); r != nil && r.transaction == m.TransactionID && m.ErrorCode == ice.CodeRoleConflict && m.Authentic(a.remoteKey) {
 			a.controlling = !a.controlling
+			r.transaction = stun.NewTransactionID() // another request now
 			a.next = now
 		}
 	case ice.Indication:
