@@ -156,9 +156,8 @@ func (c *adminCall) failure(e *Error) []byte {
 
 // serve does the checks in Janus's order and calls the verb.
 func (c *adminCall) serve(from netip.Addr) (object, *Error) {
-	c.sessionID, _ = c.Uint("session_id")
-	c.handleID, _ = c.Uint("handle_id")
-	if err := c.Check(envelope[:]...); err != nil {
+	c.sessionID, c.handleID = c.id("session_id"), c.id("handle_id")
+	if err := c.Check(adminEnvelope...); err != nil {
 		return nil, elementError(err)
 	}
 	transaction := c.String("transaction")

@@ -175,6 +175,15 @@ func (o Object) Uint(key string) (n uint64, ok bool) {
 	return n, err == nil
 }
 
+// id reads a session's or handle's id as Janus does, whose integers are unsigned: -1 is 2^64-1. What is no id is 0.
+func (o Object) id(key string) uint64 {
+	if n, ok := o.Uint(key); ok {
+		return n
+	}
+	n, _ := o.Int(key)
+	return uint64(n) //nolint:gosec // on purpose
+}
+
 // Float returns the number of that key, whole or not; ok is false if it is absent or no number.
 func (o Object) Float(key string) (f float64, ok bool) {
 	v, isNumber := o[key].(json.Number)

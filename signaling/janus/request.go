@@ -30,18 +30,24 @@ var (
 	}
 )
 
-// What every request, and the attach request, must look like.
+// What every request, and the attach request, must look like. Clients' requests are looked at for the id that create
+// takes whatever they ask for, as Janus does.
 var (
 	envelope = [...]Param{
 		{Name: "transaction", Type: String, Required: true},
 		{Name: "janus", Type: String, Required: true},
+		{Name: "id", Type: PosInt},
 	}
-	attachParams = [...]Param{
+	adminEnvelope = envelope[:2]
+	attachParams  = [...]Param{
 		{Name: "plugin", Type: String, Required: true},
 		{Name: "opaque_id", Type: String},
 		{Name: "loop_index", Type: PosInt},
 	}
 )
+
+// maxOpaqueID bounds the texts of a client's that are kept with a handle, bytes.
+const maxOpaqueID = 4096
 
 // call is one request while it is handled.
 type call struct {
@@ -87,8 +93,7 @@ func (s *Server) Handle(ctx context.Context, r Request, reply func(response []by
 // serve does the checks in Janus's order and calls the verb.
 func (c *call) serve() {
 	o, s := c.Object, c.server
-	c.sessionID, _ = o.Uint("session_id")
-	c.handleID, _ = o.Uint("handle_id")
+	c.sessionID, c.handleID = o.id("session_id"), o.id("handle_id")
 	if err := o.Check(envelope[:]...); err != nil {
 		c.answer(failure(elementError(err)))
 		return
@@ -192,11 +197,6 @@ func (c *call) ping() { c.answer(&message{Janus: "pong"}) }
 
 func (c *call) create() {
 	s := c.server
-	if err := c.Object.Check(Param{Name: "id", Type: PosInt}); err != nil {
-		c.transaction = nil // Janus does not echo it here
-		c.answer(failure(elementError(err)))
-		return
-	}
 	if err := s.accepting(); err != nil {
 		s.metrics.SessionsRefused.Add(1)
 		s.log.Info("session refused", "error", err)
@@ -250,7 +250,15 @@ func (c *call) attach() {
 		c.answer(fail(CodeForbiddenPlugin, "Provided token can't access plugin '%s'", name))
 		return
 	}
-	h, fault := c.session.attach(p, c.Object.String("opaque_id"), token)
+	opaque := c.Object.String("opaque_id")
+	if len(opaque) > maxOpaqueID {
+		c.answer(fail(CodeInvalidElement, "Invalid element value (opaque_id is longer than %d bytes)", maxOpaqueID))
+		return
+	}
+	if len(token) > maxOpaqueID {
+		token = "" // no token that was checked is that long, and this is for show only
+	}
+	h, fault := c.session.attach(p, opaque, token)
 	if fault != nil {
 		c.answer(failure(fault))
 		return

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,7 +58,9 @@ type script struct {
 	inbox   map[string][]janustest.M
 	vars    map[string]any
 	calls   int // of the plane, seen so far
-	plugin  []string
+
+	mu     sync.Mutex
+	plugin []string // calls since the last line that asked, guarded by mu
 }
 
 func runScript(t *testing.T, file string) {
@@ -86,7 +89,11 @@ func (s *script) line(line string) {
 		return
 	}
 	if s.server == nil {
-		p := &plugin{seen: func(what string) { s.plugin = append(s.plugin, what) }}
+		p := &plugin{seen: func(what string) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.plugin = append(s.plugin, what)
+		}}
 		s.server, s.plane = janustest.NewServer(s.t, func(c *janus.Config) {
 			p := c.Plane
 			plugins := c.Plugins
@@ -116,8 +123,11 @@ func (s *script) line(line string) {
 		s.calls = len(all)
 		s.same(strings.Fields(rest), got)
 	case "plugin":
-		s.same(strings.Fields(rest), strings.Fields(strings.ReplaceAll(strings.Join(s.plugin, "\n"), "media ", "")))
+		s.mu.Lock()
+		calls := s.plugin
 		s.plugin = nil
+		s.mu.Unlock()
+		s.same(strings.Fields(rest), strings.Fields(strings.ReplaceAll(strings.Join(calls, "\n"), "media ", "")))
 	default:
 		s.client(verb, rest)
 	}

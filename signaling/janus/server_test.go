@@ -210,6 +210,35 @@ func TestWaitingRequestEnds(t *testing.T) {
 	within(t, 5*time.Second, func() bool { return s.Metrics().Handles.Load() == 0 && s.Metrics().Sessions.Load() == 0 })
 }
 
+// TestTextsOfClientsAreBounded checks that what a client says does not stay in memory whatever its size.
+func TestTextsOfClientsAreBounded(t *testing.T) {
+	s, p := janustest.NewServer(t, nil, &plugin{})
+	h := janustest.Open(t, s, probe)
+	long := strings.Repeat("x", 5000)
+	if got := code(h.Client.Request(M{"janus": "attach", "plugin": probe, "opaque_id": long})); got != 467 {
+		t.Error("a long opaque id:", got)
+	}
+	if two := h.Client.Request(M{"janus": "attach", "plugin": probe, "token": long}); code(two) != 0 {
+		t.Error("a long token:", two)
+	}
+	for _, x := range s.Session(s.Sessions()[0]).Handles() {
+		if x.Token() != "" {
+			t.Error("a long token is kept")
+		}
+	}
+	// Candidates that are none do not take the place of others.
+	for range 200 {
+		h.Request(M{"janus": "trickle", "candidate": M{"candidate": long, "sdpMid": "0"}})
+	}
+	h.Request(M{"janus": "trickle", "candidate": M{"candidate": M{"a": long}, "sdpMid": []any{long}, "other": long}})
+	h.Request(M{"janus": "trickle", "candidate": M{"candidate": "candidate:1 1 udp 1 192.0.2.9 9 typ host", "sdpMLineIndex": 0, "other": long}})
+	h.Request(M{"janus": "trickle", "candidate": M{"completed": true}})
+	h.Message(M{"request": "answer"}, janustest.Offer("audio"))
+	if peer := p.Peers()[0]; len(peer.Candidates) != 1 || !peer.Complete {
+		t.Errorf("candidates %+v, complete: %v", peer.Candidates, peer.Complete)
+	}
+}
+
 func TestTokens(t *testing.T) {
 	s, _ := janustest.NewServer(t, func(c *janus.Config) { c.TokenAuth = true }, &plugin{})
 	c := janustest.Connect(t, s)

@@ -2,6 +2,8 @@ package janus
 
 import (
 	"context"
+	"encoding/json"
+	"strings"
 	"sync"
 	"time"
 
@@ -9,8 +11,11 @@ import (
 	"cardea/signaling/sdp"
 )
 
-// maxTrickles is the number of candidates that wait for a remote description; a browser has a few dozen at most.
-const maxTrickles = 128
+// Bounds on the candidates that wait for a remote description; a browser has a few dozen of some 200 bytes at most.
+const (
+	maxTrickles     = 128
+	maxTrickleBytes = 1024 // of one text in a candidate; longer ones are none
+)
 
 // trickles holds candidates that came before the remote description that they belong to. It keeps them as they came:
 // only then can they be checked against the session.
@@ -44,9 +49,39 @@ func (t *trickles) keep(values []any, now time.Time) bool {
 		if len(t.waiting) >= maxTrickles {
 			break
 		}
-		t.waiting = append(t.waiting, waitingCandidate{v, now})
+		if v, ok := trim(v); ok {
+			t.waiting = append(t.waiting, waitingCandidate{v, now})
+		}
 	}
 	return true
+}
+
+// trim returns a copy of what counts of a candidate, which holds nothing else of its request in memory; false if it is
+// too large for one.
+func trim(v any) (any, bool) {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, v == nil // the end of candidates
+	}
+	c := map[string]any{}
+	for _, key := range [...]string{"candidate", "sdpMid", "sdpMLineIndex", "completed"} {
+		field, there := m[key]
+		switch f := field.(type) {
+		case string:
+			if len(f) > maxTrickleBytes {
+				return nil, false
+			}
+			field = strings.Clone(f)
+		case json.Number:
+			field = json.Number(strings.Clone(string(f)))
+		case map[string]any, []any:
+			field = false // as good as any other wrong type
+		}
+		if there {
+			c[key] = field
+		}
+	}
+	return c, true
 }
 
 // flush says that there is a remote description and returns the candidates that waited for it no longer than timeout.

@@ -204,7 +204,8 @@ func (w *writer) rtp(m *Media) {
 		}
 		w.line("a=msid:", msid)
 	}
-	if m.Direction.Sends() && m.SSRC != 0 {
+	// A line that is silent for now keeps its SSRC: Chromium shows nothing of one that goes and comes back.
+	if (m.Direction.Sends() || m.Direction == plane.Inactive) && m.SSRC != 0 {
 		ssrc := strconv.FormatUint(uint64(m.SSRC), 10)
 		if m.RTX != 0 {
 			rtx := strconv.FormatUint(uint64(m.RTX), 10)

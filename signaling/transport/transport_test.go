@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -565,5 +566,30 @@ func TestAdminAPI(t *testing.T) {
 	c.send("%s", query(transport.WebSocketPackage, `{"request":"connections"}`))
 	if m := c.receive(); fmt.Sprint(m["response"]) != "map[connections:1 result:200]" {
 		t.Error(m)
+	}
+}
+
+// TestProxiesTellTheClient checks that limits of addresses hold for the clients behind a trusted proxy, one by one.
+func TestProxiesTellTheClient(t *testing.T) {
+	s, _ := janustest.NewServer(t, func(c *janus.Config) { c.CreateRate, c.CreateBurst = 0.001, 1 })
+	proxies := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	url := "http://" + serve(t, transport.NewHTTP(transport.HTTPConfig{Server: s, Proxies: proxies, Log: discard()}).Serve, nil) + "/janus"
+	socket := transport.NewWebSocket(transport.WebSocketConfig{
+		APIs: map[string]transport.API{transport.Subprotocol: s}, Metrics: s.Metrics(), Proxies: proxies, Log: discard(),
+	})
+	addr := serve(t, socket.Serve, nil)
+	for i, tt := range []struct{ client, want string }{
+		{"192.0.2.1", "success"}, {"192.0.2.1", "error"}, {"192.0.2.2", "success"}, {"192.0.2.1, 192.0.2.2", "error"},
+	} {
+		if _, b := request(t, "POST", url, `{"janus":"create","transaction":"1"}`, "X-Forwarded-For", tt.client); !strings.Contains(b, tt.want) {
+			t.Errorf("HTTP, %d: %s, want %s", i, b, tt.want)
+		}
+	}
+	for i, tt := range []struct{ client, want string }{{"192.0.2.2", "error"}, {"192.0.2.3", "success"}, {"192.0.2.3", "error"}} {
+		c := dial(t, addr, &websocket.DialOptions{HTTPHeader: http.Header{"X-Forwarded-For": {tt.client}}})
+		c.send(`{"janus":"create","transaction":"1"}`)
+		if m := c.receive(); m["janus"] != tt.want {
+			t.Errorf("WebSocket, %d: %v, want %s", i, m, tt.want)
+		}
 	}
 }

@@ -119,6 +119,9 @@ func (c *RoomConfig) read(body janus.Object) error {
 	c.DummyE2EE = body.Bool("dummy_e2ee", false)
 	for _, d := range body.Objects("dummy_streams") {
 		codec, ok := d["codec"].(string)
+		if err := check(d, janus.Param{Name: "codec"}, janus.Param{Name: "fmtp"}); err != nil {
+			return err
+		}
 		if ok && len(c.DummyStreams) < maxCodecs*2 {
 			c.DummyStreams = append(c.DummyStreams, DummyStream{Codec: codec, Fmtp: d.String("fmtp")})
 		}
@@ -201,6 +204,9 @@ func tokens(body janus.Object) ([]string, error) {
 		if !ok {
 			return nil, refuse(codeInvalidElement, "Invalid element in the allowed array (not a string)")
 		}
+		if err := checkSize(s, "allowed"); err != nil {
+			return nil, err
+		}
 		list = append(list, s)
 	}
 	return list, nil
@@ -213,6 +219,9 @@ func communityID(body janus.Object, names ...string) (json.RawMessage, error) {
 		case nil:
 			continue
 		case string, json.Number:
+			if err := checkSize(v, name); err != nil {
+				return nil, err
+			}
 			b, err := json.Marshal(v)
 			if err != nil {
 				return nil, refuse(codeInvalidElement, "Invalid element (%s)", name)

@@ -102,3 +102,37 @@ func visit(media *janustest.Plane, c *janustest.Client, random *rand.Rand) {
 	}
 	c.Request(m{"janus": "destroy"})
 }
+
+// Who joins is told so before anything else, even if the media plane takes its time for the answer to its offer.
+func TestJoinedComesFirst(t *testing.T) {
+	s := newStage(t, m{"notify_joining": true}, m{}, "audio")
+	joined := make(chan struct{})
+	var once sync.Once
+	s.plane.Hook("Open", func() {
+		once.Do(func() { // bob's peer is not open yet, and others come and go
+			carol := janustest.Open(t, s.server, Package)
+			s.ok(carol, m{"request": "join", "ptype": "publisher", "room": 1, "id": 3}, nil)
+			s.ok(carol, m{"request": "leave"}, nil)
+			close(joined)
+		})
+	})
+	bob := janustest.Open(t, s.server, Package)
+	bob.Send(m{"janus": "message", "handle_id": bob.ID, "body": m{"request": "joinandconfigure", "ptype": "publisher", "room": 1, "id": 2},
+		"jsep": janustest.Offer("audio")})
+	<-joined
+	var got []string
+	for range 3 {
+		d := janustest.Data(bob.Await(func(e janustest.M) bool { return e["janus"] == "event" }))
+		switch {
+		case d["videoroom"] == "joined":
+			got = append(got, "joined")
+		case d["joining"] != nil:
+			got = append(got, "joining")
+		case d["leaving"] != nil:
+			got = append(got, "leaving")
+		}
+	}
+	if fmt.Sprint(got) != "[joined joining leaving]" {
+		t.Error(got)
+	}
+}

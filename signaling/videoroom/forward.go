@@ -46,7 +46,7 @@ func (p *Plugin) rtpForward(ctx context.Context, body janus.Object) (object, err
 	if err := p.checkForwardKey(body); err != nil {
 		return nil, err
 	}
-	host, err := p.resolve(ctx, body.String("host"), body.String("host_family"))
+	host, err := p.resolve(ctx, body, body.String("host"), body.String("host_family"))
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (p *Plugin) readForwardStreams(ctx context.Context, req *forwardRequest) er
 		fs := forwardStream{body: o, host: req.host}
 		if o.Has("host") {
 			family := cmp.Or(o.String("host_family"), req.body.String("host_family"))
-			host, err := p.resolve(ctx, o.String("host"), family)
+			host, err := p.resolve(ctx, req.body, o.String("host"), family)
 			if err != nil {
 				return err
 			}

@@ -16,8 +16,9 @@ import (
 const (
 	// maxForwarders bounds the forwarders of a publisher.
 	maxForwarders = 128
-	// resolveTime bounds the look-up of a host's name.
+	// resolveTime bounds the look-up of a host's name, maxLookups how many there are at once.
 	resolveTime = 3 * time.Second
+	maxLookups  = 16
 )
 
 // forwarder copies a stream to a UDP address. Everything in it is set once.
@@ -90,8 +91,9 @@ func (p *participant) addForwarder(f *forwarder) error {
 	return nil
 }
 
-// resolve finds the address of a host.
-func (p *Plugin) resolve(ctx context.Context, host, family string) (netip.Addr, error) {
+// resolve finds the address of a host. Names are looked up only for those who may manage the room of the request: nobody
+// else is to make the node ask around.
+func (p *Plugin) resolve(ctx context.Context, body janus.Object, host, family string) (netip.Addr, error) {
 	network := "ip"
 	switch strings.ToLower(family) {
 	case "":
@@ -112,6 +114,15 @@ func (p *Plugin) resolve(ctx context.Context, host, family string) (netip.Addr, 
 	}
 	if host == "" || strings.Trim(host, "0123456789.") == "" {
 		return netip.Addr{}, unresolved // meant as an address: no name ends in a number
+	}
+	if _, err := p.manage(body, func(*room) (object, error) { return nil, nil }); err != nil {
+		return netip.Addr{}, err
+	}
+	select {
+	case p.lookups <- struct{}{}:
+		defer func() { <-p.lookups }()
+	default: // each holds a request and all it carries for seconds
+		return netip.Addr{}, refuse(codeUnknown, "Too many look-ups of names at once")
 	}
 	resolver := p.cfg.Resolver
 	if resolver == nil {

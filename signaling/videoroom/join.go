@@ -68,17 +68,27 @@ func (s *session) joinPublisher(ctx context.Context, m *janus.Message) error {
 		}
 		r.add(p)
 		joined = p
-		return p.welcome(), nil
+		reply := p.welcome()
+		if m.JSEP == nil {
+			s.h.Push(m.Transaction, reply, nil) // before anything of what happens in the room from now on
+			p.greet()
+		}
+		return reply, nil
 	})
 	if err != nil {
 		return err
 	}
 	s.publisher.Store(joined)
 	if m.JSEP == nil {
-		s.h.Push(m.Transaction, reply, nil)
 		return nil
 	}
-	return s.publish(ctx, m, joined, reply)
+	if err := s.publish(ctx, m, joined, reply); err != nil {
+		s.h.Push(m.Transaction, refusal(err), nil)
+	}
+	joined.room.mu.Lock()
+	defer joined.room.mu.Unlock()
+	joined.greet()
+	return nil
 }
 
 // newcomer makes a participant of a join request, not in the room yet.

@@ -13,6 +13,12 @@ import (
 // Janus's plugins refuse null for any parameter they know, as a value of the wrong type; unset stands for such a value.
 type unset struct{}
 
+// Bounds on what requests leave behind, bytes: the server keeps it, and sends it to everybody in the room.
+const (
+	maxText     = 32 << 10 // a text
+	maxMetadata = 64 << 10 // a participant's metadata, as JSON
+)
+
 // check tests a request against its parameters in order. The first that does not fit makes the error.
 func check(o janus.Object, params ...janus.Param) error {
 	for _, p := range params {
@@ -26,6 +32,24 @@ func check(o janus.Object, params ...janus.Param) error {
 				c = codeMissingElement
 			}
 			return refuse(c, "%s", err)
+		}
+		if err := checkSize(o[p.Name], p.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkSize refuses texts and metadata beyond their bounds.
+func checkSize(v any, name string) error {
+	switch v := v.(type) {
+	case string:
+		if len(v) > maxText {
+			return refuse(codeInvalidElement, "Invalid element value (%s is longer than %d bytes)", name, maxText)
+		}
+	case map[string]any:
+		if b, err := json.Marshal(v); err != nil || len(b) > maxMetadata {
+			return refuse(codeInvalidElement, "Invalid element value (%s is larger than %d bytes)", name, maxMetadata)
 		}
 	}
 	return nil

@@ -25,6 +25,9 @@ type participant struct {
 
 	negotiating bool // its offer is being answered
 
+	greeted bool  // its request to join was answered
+	early   []any // events that came before, which it must not see first
+
 	audioCodec, videoCodec  string // it wants to use, "" for the room's choice
 	activePackets, levelAvg int    // its own values of the detection of talkers, 0 for the room's
 	recording               bool
@@ -39,10 +42,27 @@ type participant struct {
 
 // push sends the participant's client an event.
 func (p *participant) push(event any) {
-	if p.session != nil {
+	switch {
+	case p.session == nil:
+	case p.greeted:
 		p.session.h.Push("", event, nil)
+	case len(p.early) < maxEarly:
+		p.early = append(p.early, event)
 	}
 }
+
+// greet notes that the request to join was answered.
+func (p *participant) greet() {
+	p.greeted = true
+	for _, e := range p.early {
+		p.push(e)
+	}
+	p.early = nil
+}
+
+// maxEarly bounds the events that wait for the answer to a request to join with an offer, which the media plane may
+// delay.
+const maxEarly = 1000
 
 // closePeer closes the participant's PeerConnection in its handle's turn.
 func (p *participant) closePeer() {

@@ -22,6 +22,8 @@ type Plugin struct {
 	ids ids
 	log *slog.Logger
 
+	lookups chan struct{} // one for each look-up of a host's name under way; its capacity is the bound
+
 	storing sync.Mutex // held over changes of permanent rooms, so that they reach the store in order
 
 	mu    sync.RWMutex
@@ -36,7 +38,7 @@ func New(cfg Config) (*Plugin, error) {
 	if cfg.MaxRooms <= 0 {
 		cfg.MaxRooms = defaultMaxRooms
 	}
-	p := &Plugin{cfg: cfg, ids: ids{strings: cfg.StringIDs}, log: cfg.Log, rooms: make(map[ID]*room)}
+	p := &Plugin{cfg: cfg, ids: ids{strings: cfg.StringIDs}, log: cfg.Log, rooms: make(map[ID]*room), lookups: make(chan struct{}, maxLookups)}
 	if p.log == nil {
 		p.log = slog.Default()
 	}
