@@ -269,6 +269,8 @@ func (a *Agent) check(m *Message, from Path, current bool, now int64) (changed b
 	case !a.settled && now-a.firstCheck >= int64(a.cfg.NominateTimeout):
 		// Valid checks for a while and no nomination: take the best there is.
 		changed = a.choose(a.table.best(a.generation, now-int64(a.cfg.NominateTimeout)))
+	case a.moved(e, now):
+		changed = a.choose(e)
 	default:
 		return false
 	}
@@ -293,6 +295,18 @@ func (a *Agent) nominate(e *pathEntry, now int64) (changed bool) {
 		}
 	}
 	return a.choose(e)
+}
+
+// moved tells whether the client sends from elsewhere now without saying so, as behind a NAT that forgot it: not every
+// client nominates with each check. On the selected path nothing came for long, or, where the client's candidate is the same,
+// since the other one was first heard.
+func (a *Agent) moved(e *pathEntry, now int64) bool {
+	if !a.settled || !a.chosen || a.selected == e.path {
+		return false
+	}
+	s := a.table.find(a.selected)
+	return s == nil || now-s.heard >= int64(a.cfg.DisconnectTimeout) ||
+		e.priority == s.priority && e.first > s.heard && e.first < now
 }
 
 func (a *Agent) choose(e *pathEntry) (changed bool) {

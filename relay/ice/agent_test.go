@@ -243,7 +243,59 @@ func TestStates(t *testing.T) {
 	c.wantState(start+44*time.Second, Failed)
 	c.mustCheck(2, start+50*time.Second, false) // any valid check is a sign of life
 	c.wantState(start+50*time.Second, Connected)
-	c.wantSelected(1)
+	c.wantSelected(2) // and nothing has come from elsewhere for long
+}
+
+// TestMove follows a client that nominates once and then comes from elsewhere: after a check or two if its candidate is the
+// same, as behind a NAT that forgot it, else when the selected path has been silent for long.
+func TestMove(t *testing.T) {
+	same := func(c *client, n int, now time.Duration) bool {
+		c.t.Helper()
+		changed, err := c.send(stun.MustBuild(stun.BindingRequest, stun.TransactionID, stun.NewUsername(c.ufrag+":them"), priority(999),
+			stun.NewShortTermIntegrity(c.pwd), stun.Fingerprint), n, now)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		return changed
+	}
+	c := newClient(t, NewAgent(Config{}, at(0)))
+	c.agent.SetRemote("them", "secret", at(0))
+	c.mustCheck(1, 0, true) // its priority is 999
+	if same(c, 7, time.Second) {
+		t.Error("moved with the first check from elsewhere")
+	}
+	c.mustCheck(1, 1100*time.Millisecond, false) // both are in use
+	if same(c, 7, 2*time.Second) {
+		t.Error("moved though the selected path is alive")
+	}
+	if same(c, 8, 3*time.Second) || !same(c, 8, 4*time.Second) {
+		t.Error("did not move with the second check since the selected path fell silent")
+	}
+	c.wantSelected(8)
+	c.mustCheck(2, 5*time.Second, false)
+	if c.mustCheck(2, 8*time.Second, false) {
+		t.Error("moved to another candidate without a word after 4 s")
+	}
+	if !c.mustCheck(2, 9*time.Second, false) {
+		t.Error("stays with a path that has been silent for 5 s")
+	}
+}
+
+// TestForgetTheOnlyPath gives a client whose only connection broke the time of a new attempt.
+func TestForgetTheOnlyPath(t *testing.T) {
+	c := newClient(t, NewAgent(Config{}, at(0)))
+	c.agent.SetRemote("them", "secret", at(0))
+	c.agent.SetComplete()
+	c.mustCheck(1, 0, true)
+	c.agent.Touch(at(time.Minute))
+	if !c.agent.Forget(path(1)) {
+		t.Fatal("the selected path was forgotten without a change")
+	}
+	c.wantState(time.Minute+14*time.Second, Checking)
+	c.mustCheck(2, time.Minute+14*time.Second, true)
+	c.wantState(time.Minute+14*time.Second, Connected)
+	c.agent.Forget(path(2))
+	c.wantState(time.Minute+29*time.Second, Failed)
 }
 
 func TestRestart(t *testing.T) {

@@ -21,6 +21,7 @@ type pathEntry struct {
 	path       Path
 	priority   uint32 // the client's PRIORITY
 	generation uint32 // of the credentials last used on it
+	first      int64  // the first valid check
 	heard      int64  // the last valid check
 	nominated  int64  // the last USE-CANDIDATE, or never
 }
@@ -42,7 +43,7 @@ func (t pathTable) find(p Path) *pathEntry {
 func (t *pathTable) touch(p Path, priority uint32, now int64, selected Path, chosen bool) *pathEntry {
 	e := t.find(p)
 	if e == nil {
-		fresh := pathEntry{path: p, nominated: never}
+		fresh := pathEntry{path: p, first: now, nominated: never}
 		if len(*t) < maxPaths {
 			*t = append(*t, fresh)
 			e = &(*t)[len(*t)-1]

@@ -74,7 +74,7 @@ func (c Clock) NTP(now int64) uint64 {
 type Metrics struct {
 	PacketsIn, BytesIn     atomic.Uint64 // RTP that was authenticated
 	PacketsOut, BytesOut   atomic.Uint64 // RTP forwarded
-	AuthFailures           atomic.Uint64 // SRTP and SRTCP packets that were not authentic
+	AuthFailures           atomic.Uint64 // SRTP and SRTCP packets that were not authentic, DTLS that should be protected and was not
 	Replayed               atomic.Uint64 // SRTP packets seen before
 	Malformed              atomic.Uint64 // RTP, RTCP and STUN that could not be parsed
 	Unbound                atomic.Uint64 // RTP of no line

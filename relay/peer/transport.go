@@ -61,6 +61,10 @@ func (p *Peer) PathClosed(path ice.Path) {
 
 // HandleDTLS takes a DTLS record that came over one of the peer's paths.
 func (p *Peer) HandleDTLS(b []byte) {
+	if p.out.Load() != nil && unprotected(b) {
+		p.env.Metrics.AuthFailures.Add(1)
+		return
+	}
 	_, _ = p.wire.in.Write(b, nil) // a full backlog drops: DTLS sends again
 }
 

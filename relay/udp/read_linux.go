@@ -123,8 +123,8 @@ func (r *reader) init(light bool) {
 }
 
 // ReadBatch fills dst with at least one datagram, waiting for it if there is none, and returns how many. The data are
-// valid until the next ReadBatch. Empty datagrams are left out. It returns net.ErrClosed after Close; any other error
-// is the kernel's and the socket is of no more use. One goroutine at a time.
+// valid until the next ReadBatch. Empty datagrams are left out. It returns net.ErrClosed after Close and os.ErrDeadlineExceeded
+// after [Socket.SetReadDeadline]; any other error is the kernel's and the socket is of no more use. One goroutine at a time.
 func (s *Socket) ReadBatch(dst []Datagram) (int, error) {
 	if len(dst) == 0 {
 		return 0, errors.New("udp: ReadBatch into nothing")

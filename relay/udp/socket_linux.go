@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -139,6 +140,9 @@ func setBuffer(fd, force, option, n int) (int, error) {
 
 // LocalAddr returns the address the socket is bound to.
 func (s *Socket) LocalAddr() netip.AddrPort { return s.local }
+
+// SetReadDeadline makes ReadBatch return os.ErrDeadlineExceeded from t on, also one that waits; the zero time takes it back.
+func (s *Socket) SetReadDeadline(t time.Time) error { return s.conn.SetReadDeadline(t) }
 
 // Buffers returns the bytes of kernel buffer granted, in the measure of [Config].
 func (s *Socket) Buffers() (read, write int) { return s.readBuffer, s.writeBuffer }

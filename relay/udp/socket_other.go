@@ -54,6 +54,9 @@ func Listen(cfg Config) ([]*Socket, error) {
 // LocalAddr returns the address the socket is bound to.
 func (s *Socket) LocalAddr() netip.AddrPort { return s.local }
 
+// SetReadDeadline makes ReadBatch return os.ErrDeadlineExceeded from t on, also one that waits; the zero time takes it back.
+func (s *Socket) SetReadDeadline(t time.Time) error { return s.conn.SetReadDeadline(t) }
+
 // Buffers returns the bytes of kernel buffer asked for with success, 0 for the system's default.
 func (s *Socket) Buffers() (read, write int) { return s.readBuffer, s.writeBuffer }
 
