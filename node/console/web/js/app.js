@@ -270,10 +270,7 @@ function buttons() {
 function show() {
   if (!call) return;
   const me = $('name').value.trim() || 'Guest';
-  const entries = [{
-    key: 'own', display: me, own: true, video: own.camera, audio: null, dark: !own.camera, muted: !metadata().mic, talking: talkers.has(call.id),
-  }];
-  if (own.screen) entries.push({ key: 'own/screen', display: me, own: true, screen: true, video: own.screen, audio: null });
+  const entries = [];
   let watching = [...call.waiting.values()].map(p => p.display);
   const received = [...call.received.values()];
   for (const p of call.participants.values()) {
@@ -301,6 +298,10 @@ function show() {
       });
     }
   }
+  entries.push({
+    key: 'own', display: me, own: true, video: own.camera, audio: null, dark: !own.camera, muted: !metadata().mic, talking: talkers.has(call.id),
+  });
+  if (own.screen) entries.push({ key: 'own/screen', display: me, own: true, screen: true, video: own.screen, audio: null });
   stage.show(entries);
   const here = 1 + call.participants.size + call.waiting.size;
   write($('people'), `${here} here`);

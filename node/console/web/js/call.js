@@ -11,7 +11,7 @@ const retryEvery = 3_000; // to join again a room that we were in, milliseconds
 // What a room is like when we are who makes it. The node tells who talks, and whom nobody can see.
 const newRoom = {
   publishers: 24, bitrate: 2_500_000, videocodec: 'vp8,h264,vp9,av1', notify_joining: true,
-  audiolevel_event: true, audio_active_packets: 25, audio_level_average: 55,
+  audiolevel_event: true, audio_active_packets: 15, audio_level_average: 60,
 };
 
 // CallError is a failure with a sentence for the user. `kind` says what would help: "secret", "pin", "later" or "".
@@ -67,6 +67,7 @@ export class Call extends EventTarget {
   #page;
   #options; // room, secret, pin, relay
   #self; // display, metadata
+  #told = ''; // what of self the node knows
   #session = null;
   #publisher = null;
   #subscriber = null;
@@ -126,7 +127,14 @@ export class Call extends EventTarget {
   // tell changes what others know of us: { display, metadata }.
   async tell(self) {
     Object.assign(this.#self, self);
-    if (this.state === 'joined') await this.#publisher.handle.message({ request: 'configure', ...this.#self });
+    await this.#tellIfNew();
+  }
+
+  async #tellIfNew() {
+    const now = JSON.stringify(this.#self);
+    if (this.state !== 'joined' || now === this.#told) return;
+    this.#told = now;
+    await this.#publisher.handle.message({ request: 'configure', ...this.#self });
   }
 
   choose(line, substream) { return this.#subscriber.choose(line, substream); }
@@ -170,10 +178,12 @@ export class Call extends EventTarget {
     this.#want();
     await this.publish();
     this.#become('joined');
+    await this.#tellIfNew(); // what changed on the way in
   }
 
   async #joinRoom(handle) {
     const { room, pin } = this.#options;
+    this.#told = JSON.stringify(this.#self);
     const join = async () => (await handle.message({
       request: 'join', ptype: 'publisher', room, ...this.#self, ...(pin && { pin }),
     })).data;

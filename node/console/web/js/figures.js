@@ -52,8 +52,8 @@ export class Poll {
 
 const rate = line => line.layers.reduce((sum, l) => sum + l.bitrate, 0);
 
-// describe makes what is written beside a stream of its lines: [{ label, value, unit, title, more, bad }], where `more` can be
-// left out when there is no room. sending says that the node sends them to us; rtt is in milliseconds, 0 if not known.
+// describe makes what is written beside a stream of its lines: [{ label, value, unit, title, more, needed, bad }], where `more`
+// is left out first when there is no room, and `needed` is left in. sending says that the node sends them to us; rtt is in milliseconds, 0 if not known.
 export function describe({ video, audio, sending, rtt }) {
   const figures = [];
   const add = (text, title, options = {}) => {
@@ -65,26 +65,24 @@ export function describe({ video, audio, sending, rtt }) {
     const layers = video.layers.filter(l => l.bitrate > 0).sort((a, b) => b.substream - a.substream);
     add(codec(video.codec), 'Video codec');
     if (video.width && video.height) add(`${video.width}×${video.height}`, 'Size of the picture', { more: true });
-    add(bits(rate(video)), `Video ${way}`);
+    add(bits(rate(video)), `Video ${way}`, { needed: true });
     if (!sending && layers.length > 1) {
-      for (const l of layers) {
-        const label = l.rid || layerNames[l.substream];
-        add(bits(l.bitrate), `Simulcast layer ${label} ${way}`, { label, more: true });
-      }
+      const kilobits = layers.map(l => Math.round(l.bitrate / 1000)).join('/');
+      add(`${kilobits} kbit/s`, `Each simulcast layer ${way}`, { label: layers.map(l => l.rid || layerNames[l.substream]).join('/'), more: true });
     }
     const [layer] = video.layers;
-    if (sending && layer?.substream >= 0) add(layerNames[layer.substream], 'Simulcast layer that the node sends you', { label: 'layer' });
+    if (sending && layer?.substream >= 0) add(layerNames[layer.substream], 'Simulcast layer that the node sends you', { label: 'layer', needed: true });
     else if (sending && layer?.spatial > 0) add(`S${layer.spatial}`, 'Spatial layer that the node sends you', { label: 'layer' });
     const fps = Math.max(0, ...layers.map(l => l.rate));
     if (fps > 0) add(`${Math.round(fps)} fps`, 'Pictures a second', { more: true });
   }
   if (audio?.codec) {
     add(codec(audio.codec), 'Audio codec', { more: true });
-    add(bits(rate(audio)), `Audio ${way}`, { more: Boolean(video?.codec) });
+    add(bits(rate(audio)), `Audio ${way}`, { more: Boolean(video?.codec), needed: !video?.codec });
   }
   const line = video?.codec ? video : audio;
   if (line?.codec) {
-    add(percent(line.loss), `Packets lost ${way}, in the last seconds`, { label: 'lost', bad: line.loss >= 0.02 });
+    add(percent(line.loss), `Packets lost ${way}, in the last seconds`, { label: 'lost', needed: true, bad: line.loss >= 0.02 });
     if (rtt > 0) add(milliseconds(rtt), 'Round trip between you and the node', { label: 'RTT' });
   }
   return figures;

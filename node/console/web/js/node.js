@@ -87,13 +87,13 @@ function view(s, rooms) {
       ...(s.reason ? [make('p', {}, s.reason)] : [])),
     make('div', { class: 'counts' }, count(s.sessions, 'sessions'), count(s.handles, 'handles'), count(s.peers, 'peers'),
       count(s.streams, 'streams'), count(s.rooms, 'rooms'), count(s.goroutines, 'goroutines')),
-    make('div', { class: 'group' }, meter('Load, of where new sessions are refused', s.load.share, percent(s.load.share)), ...memory),
+    make('div', { class: 'group' }, meter('Load, of the limit for new sessions', s.load.share, percent(s.load.share)), ...memory),
     group('Node', facts([
       ['Name', s.node], ...(s.region ? [['Region', s.region]] : []), ['Version', s.version], ['Up for', since(s.started)],
       ['CPU', percent(s.load.cpu)], ['Scheduling delay', milliseconds(s.load.latency_ms)],
     ])),
     group('Rooms', rooms.length === 0 ? make('p', {}, 'None.') : facts(rooms.slice(0, 50).map(r => [
-      r.description, `${r.publishers} of ${r.max_publishers} send, ${r.participants} there`,
+      r.description, `${r.participants} here, ${r.publishers} of ${r.max_publishers} sending`,
     ]))),
     group('Ports', facts(s.listeners.map(l => [l.option, `${l.address} ${l.network}${l.tls ? ' TLS' : ''}`]))),
   ];

@@ -77,14 +77,14 @@ export class Stage {
     if (n === 0 || width <= 0 || height <= 0) return;
     const below = getComputedStyle([...this.#tiles.values()][0].below).display === 'none' ? 0 : belowHeight;
     const enlarged = this.#tiles.get(this.#enlarged);
-    const narrow = width < 600;
+    const half = (width - gap) / 2; // two in a row are what a phone has room for
     let common;
     if (enlarged && n > 1) {
-      common = narrow ? (width - gap) / 2 : Math.min(thumbnail, (width - gap) / 2);
+      common = Math.min(thumbnail, half);
       const rest = common / ratio + below + gap;
       enlarged.width(Math.min(width, Math.max(least, (height - rest - below) * ratio)));
     } else {
-      common = narrow ? narrowWidth(n, width) : wideWidth(n, width, height, below);
+      common = widthOf(n, width, height, below, Math.min(least, half));
       enlarged?.width(common);
     }
     for (const tile of this.#tiles.values()) {
@@ -92,7 +92,6 @@ export class Stage {
       tile.enlarged(tile === enlarged && n > 1, n > 1);
       tile.element.classList.toggle('first', tile === enlarged && n > 1);
     }
-    this.#element.classList.toggle('small-tiles', common < least);
   }
 
   #enlarge(key) {
@@ -101,11 +100,8 @@ export class Stage {
   }
 }
 
-// narrowWidth puts tiles below each other on a phone, and two in a row when there are many.
-function narrowWidth(n, width) { return n <= 3 ? width : (width - gap) / 2; }
-
-// wideWidth is the largest width at which all tiles fit.
-function wideWidth(n, width, height, below) {
+// widthOf is the largest width at which all tiles fit, but no less than the least.
+function widthOf(n, width, height, below, least) {
   let best = 0;
   for (let columns = 1; columns <= n; columns++) {
     const rows = Math.ceil(n / columns);
@@ -176,8 +172,8 @@ class Tile {
   talking(talking) { this.element.classList.toggle('talking', Boolean(talking)); }
 
   figures(list) {
-    const spans = list.map(({ label, value, unit, title, more, bad }) => make(
-      'span', { class: `figure${more ? ' more' : ''}${bad ? ' bad' : ''}`, title },
+    const spans = list.map(({ label, value, unit, title, more, needed, bad }) => make(
+      'span', { class: `figure${more ? ' more' : ''}${needed ? ' needed' : ''}${bad ? ' bad' : ''}`, title },
       ...(label ? [`${label} `] : []), make('b', {}, value), ...(unit ? [` ${unit}`] : []),
     ));
     this.#figures.replaceChildren(...spans);
