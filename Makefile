@@ -6,12 +6,15 @@ LDFLAGS  := -s -w -X cardea/node.version=$(VERSION)
 LINT     := bin/golangci-lint-v2.15.0
 FUZZTIME ?= 60s
 BENCH    ?= .
+SUBSCRIBERS ?= 10 50 100
+DURATION ?= 20s
+ROUNDS   ?= 1
 ARGS     ?=
 
 # What "make run" adds when there is no cardea.yaml: the room that Janus's demos expect.
 DEMO := $(if $(wildcard cardea.yaml),,--videoroom-rooms '[{room: 1234, description: Demo Room, publishers: 6}]')
 
-.PHONY: build run test check e2e race bench fuzz lint generate conformance help clean
+.PHONY: build run test check e2e race bench microbench fuzz lint generate conformance help clean
 
 build: ## build the program, one static binary: bin/cardea (what plain "make" does)
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/cardea ./node/cardea
@@ -32,11 +35,15 @@ race: ## unit tests with the race detector
 	CGO_ENABLED=1 go test -race ./...
 
 e2e: build ## tests with real browsers and Janus's own client library
-	$(if $(wildcard e2e/package.json),@e2e/setup.sh node=nodejs npm=npm chromium=chromium)
-	$(if $(wildcard e2e/package.json),@e2e/setup.sh npm)
-	$(if $(wildcard e2e/package.json),npm test --silent --prefix e2e)
+	@e2e/setup.sh node=nodejs npm=npm chromium=chromium openssl=openssl
+	@e2e/setup.sh npm
+	npm test --silent --prefix e2e
 
-bench: ## Go benchmarks of the packet path; BENCH selects some
+bench: build ## compare a node with Debian's Janus under load; SUBSCRIBERS="10 50 100", DURATION=20s, ROUNDS=1
+	@e2e/setup.sh janus=janus || echo "going on without Janus" >&2
+	@go run ./e2e/bench --bin bin/cardea --subscribers '$(SUBSCRIBERS)' --duration $(DURATION) --rounds $(ROUNDS)
+
+microbench: ## Go benchmarks of the packet path; BENCH selects some
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 fuzz: ## each fuzz target for FUZZTIME (60s)

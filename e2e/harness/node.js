@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { until } from './until.js';
@@ -19,6 +19,7 @@ function freshAddress() {
 export class CardeaNode {
   // start runs a node with the options of cardea.yaml on top of what every test needs; its files are kept in directory.
   static async start(directory, options = {}) {
+    await access(program).catch(() => { throw new Error(`${program} is not there: build it with make`); });
     const node = new CardeaNode();
     node.address = freshAddress();
     node.log = join(directory, 'cardea.log');
@@ -33,25 +34,26 @@ export class CardeaNode {
     const file = join(directory, 'cardea.yaml');
     await writeFile(file, JSON.stringify(config, null, 1)); // JSON is YAML
     node.child = spawn(program, ['run', '--config', file], { stdio: ['ignore', 'ignore', 'pipe'] });
-    const failed = once(node.child, 'error').then(([err]) => { throw err; });
-    failed.catch(() => {});
     node.child.stderr.pipe(createWriteStream(node.log));
     node.exited = once(node.child, 'exit');
-    await Promise.race([failed, until(`the node at ${node.address} is ready`, async () => {
+    process.once('exit', () => node.child.kill('SIGKILL')); // should the tests be broken off
+    await until(`the node at ${node.address} is ready`, async () => {
       if (node.child.exitCode !== null) throw new Error(`cardea ended with ${node.child.exitCode}, see ${node.log}`);
       const answer = await fetch(`http://${node.address}:9600/readyz`).catch(() => null);
       return answer?.ok;
-    })]);
+    });
     return node;
   }
 
   get ws() { return `ws://${this.address}:8188`; }
   get http() { return `http://${this.address}:8088/janus`; }
 
+  // stop ends the node as a service manager does. It must end well, and must have met no fault of its own before.
   async stop() {
     this.child.kill('SIGTERM');
     const [code] = await this.exited;
-    if (code !== 0) throw new Error(`cardea ended with ${code}, see ${this.log}`);
+    const faults = (await readFile(this.log, 'utf8')).match(/^.*level=ERROR.*$/gm) ?? [];
+    if (code !== 0 || faults.length > 0) throw new Error(`cardea ended with ${code}, see ${this.log}\n${faults.join('\n')}`);
   }
 
   // request asks the VideoRoom plugin something that it answers at once, over a session that ends with the question.

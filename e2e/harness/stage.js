@@ -38,7 +38,7 @@ export function play(options = {}) {
   after(async () => {
     await stage.browser?.close();
     await stage.site?.close();
-    await stage.node?.stop();
+    await stage.node?.stop().catch(err => { stage.failed = true; throw err; });
     if (!stage.failed) await rm(stage.directory, { recursive: true, force: true });
   }, { timeout: 30_000 });
   return stage;
@@ -65,15 +65,18 @@ class Stage {
     });
   }
 
-  // client opens a page with a session on the node. Options are those of janus.js.
+  // client opens a page with a session on the node. Options are those of janus.js. What is called on it is called on the
+  // page's client (page/client.js).
   async client(name, options = {}) {
-    const client = await this.page(name);
+    const client = await this.#page(name, 'client');
     await client.connect({ server: this.node.ws, ...options });
     return client;
   }
 
-  // page opens a page without a session. What is called on it is called on the page's client (page/client.js).
-  async page(name) {
+  // peer opens a page with nothing but a PeerConnection (page/peer.js).
+  peer(name) { return this.#page(name, 'peer'); }
+
+  async #page(name, kind) {
     const context = await this.browser.newContext();
     const page = await context.newPage();
     const lines = [];
@@ -84,7 +87,7 @@ class Stage {
     const own = { name, page, lines, close: () => context.close() };
     const client = new Proxy(own, {
       get: (_, method) => method in own ? own[method] : method === 'then' ? undefined
-        : (...args) => page.evaluate(([method, args]) => window.client[method](...args), [method, args]),
+        : (...args) => page.evaluate(([kind, method, args]) => window[kind][method](...args), [kind, method, args]),
     });
     this.clients.push(client);
     return client;

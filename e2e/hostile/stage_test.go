@@ -135,13 +135,13 @@ func (s *stage) tcp(port uint16) string { return netip.AddrPortFrom(s.address, p
 // returns by how much the metrics grew. The attack must have let go of everything of its own when it returns.
 func (s *stage) attack(run func(ctx context.Context)) growth {
 	s.t.Helper()
+	s.rest(time.Second) // the first picture came late: it was sent before anybody watched
+	s.restart()
 	s.rest(quietTime)
 	quiet, lost := s.judge(), s.lost()
 	before, metrics := s.held(), s.metrics()
 	echo := startEcho(s.t)
-	for _, track := range s.tracks {
-		track.Restart()
-	}
+	s.restart()
 	ctx, cancel := context.WithTimeout(s.ctx, 2*time.Minute)
 	run(ctx)
 	cancel()
@@ -171,6 +171,13 @@ func (s *stage) rest(d time.Duration) {
 	select {
 	case <-time.After(d):
 	case <-s.ctx.Done():
+	}
+}
+
+// restart begins to measure delays anew.
+func (s *stage) restart() {
+	for _, track := range s.tracks {
+		track.Restart()
 	}
 }
 

@@ -86,6 +86,29 @@ stage.test('a moderator mutes audio and video', async () => {
   assert.equal(packetsLost, 0, 'a mute is no loss');
 });
 
+stage.test('a publisher keeps to the bitrate asked of it', async () => {
+  const { alice, seen } = await pair(await stage.node.createRoom());
+  await flows(seen);
+  const target = async () => (await alice.outbound('pub', '1'))[0].targetBitrate;
+  await until('an ordinary bitrate', async () => await target() > 600_000);
+  await alice.request('pub', { request: 'configure', bitrate: 150_000 }, { configured: 'ok' });
+  await until('what was asked', async () => await target() <= 150_000);
+  await flows(seen);
+  await alice.request('pub', { request: 'configure', bitrate: 0 }, { configured: 'ok' });
+  await until('an ordinary bitrate again', async () => await target() > 600_000, { within: 30_000 });
+});
+
+// The fake microphone beeps for 20 ms at a time: the average level is near that of silence, 127.
+stage.test('who talks is told', async () => {
+  const room = await stage.node.createRoom({ audiolevel_event: true, audio_active_packets: 50, audio_level_average: 126 });
+  const { alice, bob, id } = await pair(room);
+  await bob.attach('pub');
+  await bob.request('pub', { request: 'join', ptype: 'publisher', room }, { videoroom: 'joined' });
+  await until('news of her talking', async () => (await bob.messages('pub', { videoroom: 'talking', id, mid: '0' })).length > 0);
+  await alice.silence('pub', '0');
+  await until('news of her silence', async () => (await bob.messages('pub', { videoroom: 'stopped-talking', id, mid: '0' })).length > 0);
+});
+
 stage.test('pause and start', async () => {
   const room = await stage.node.createRoom();
   const { bob, seen } = await pair(room);

@@ -286,6 +286,20 @@ func (h *Handle) take(m M) {
 // Events is where what happens to the handle comes out, but for what answers requests.
 func (h *Handle) Events() <-chan M { return h.events }
 
+// await waits for an event of a kind, skipping others.
+func (h *Handle) await(ctx context.Context, kind string) error {
+	for {
+		select {
+		case m := <-h.events:
+			if m["janus"] == kind {
+				return nil
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("no %s: %w", kind, ctx.Err())
+		}
+	}
+}
+
 // Request sends a request to the handle and returns the answer.
 func (h *Handle) Request(ctx context.Context, req M) (M, error) {
 	req["handle_id"] = h.id

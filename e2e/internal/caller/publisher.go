@@ -78,6 +78,9 @@ func (p *Publisher) begin(ctx context.Context) error {
 	if err := p.waitUp(ctx); err != nil {
 		return err
 	}
+	if err := p.Handle.await(ctx, "webrtcup"); err != nil { // only then can others subscribe
+		return err
+	}
 	sending, quit := context.WithCancel(context.Background())
 	p.quit = quit
 	p.work.Go(func() { p.send(sending) })
