@@ -14,7 +14,7 @@ ARGS     ?=
 # What "make run" adds when there is no cardea.yaml: the room that Janus's demos expect.
 DEMO := $(if $(wildcard cardea.yaml),,--videoroom-rooms '[{room: 1234, description: Demo Room, publishers: 6}]')
 
-.PHONY: build run test check e2e race bench microbench fuzz lint generate conformance help clean
+.PHONY: build run test check e2e race soak bench microbench fuzz lint generate conformance help clean
 
 build: ## build the program, one static binary: bin/cardea (what plain "make" does)
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/cardea ./node/cardea
@@ -38,6 +38,9 @@ e2e: build ## tests with real browsers and Janus's own client library
 	@e2e/setup.sh node=nodejs npm=npm chromium=chromium openssl=openssl
 	@e2e/setup.sh npm
 	npm test --silent --prefix e2e
+
+soak: ## clients come and go for CHURN (10m), and the node must be afterwards what it was before
+	CHURN=$(or $(CHURN),10m) go test -count 1 -timeout 24h -v -run '^TestChurn$$' ./e2e/churn
 
 bench: build ## compare a node with Debian's Janus under load; SUBSCRIBERS="10 50 100", DURATION=20s, ROUNDS=1
 	@e2e/setup.sh janus=janus || echo "going on without Janus" >&2

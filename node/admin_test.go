@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -55,6 +56,59 @@ func TestAdminAPI(t *testing.T) {
 	}
 	if level.Level() != slog.LevelError {
 		t.Error("level of the log:", level.Level())
+	}
+}
+
+// TestPagesAndProxies wants the configured origins and proxies to be known to the API.
+func TestPagesAndProxies(t *testing.T) {
+	c := new(config.Default())
+	c.Node.Bind = netip.MustParseAddr("127.0.7.61")
+	c.Node.StopTimeout = time.Second
+	c.Janus.AllowedOrigins = []string{"https://app.example.org"}
+	c.Janus.TrustedProxies = []config.Network{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}
+	c.Limits.SessionRate = 0.1 // bursts of one
+	c.Limits.CPU, c.Limits.SchedulingLatency = 0, 0
+	n, err := Listen(t.Context(), c, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- n.Serve(ctx) }()
+	defer func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	h := client(t)
+	for _, tt := range []struct {
+		origin, client string
+		status         int
+		want           string
+	}{
+		{"https://evil.example.org", "192.0.2.1", http.StatusForbidden, ""},
+		{"https://app.example.org", "192.0.2.1", http.StatusOK, `"janus":"success"`},
+		{"", "192.0.2.1", http.StatusOK, `"code":472`},
+		{"", "192.0.2.2", http.StatusOK, `"janus":"success"`},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.7.61:8088/janus", strings.NewReader(`{"janus":"create","transaction":"1"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Forwarded-For", tt.client)
+		if tt.origin != "" {
+			r.Header.Set("Origin", tt.origin)
+		}
+		resp, err := h.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != tt.status || !strings.Contains(string(b), tt.want) {
+			t.Errorf("page of %q, client %s: %s %s %v", tt.origin, tt.client, resp.Status, b, err)
+		}
 	}
 }
 

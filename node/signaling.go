@@ -134,7 +134,7 @@ func roomConfig(r config.Room) videoroom.RoomConfig {
 		RequirePrivateID: r.RequirePvtID, SignedTokens: r.SignedTokens, CheckAllowed: r.Allowed != nil, RequireE2EE: r.RequireE2EE,
 		Publishers: r.Publishers, Bitrate: uint32(r.Bitrate), BitrateCap: r.BitrateCap, FIRFreq: r.FIRFreq, //nolint:gosec // validated
 		AudioCodecs: strings.Split(r.AudioCodec, ","), VideoCodecs: strings.Split(r.VideoCodec, ","),
-		VP9Profile: r.VP9Profile, H264Profile: r.H264Profile, OpusFEC: r.OpusFEC, OpusDTX: r.OpusDTX, VideoSVC: r.VideoSVC,
+		VP9Profile: r.VP9Profile, H264Profile: r.H264Profile, OpusFEC: r.OpusFEC, OpusDTX: r.OpusDTX, OpusRED: r.OpusRED, VideoSVC: r.VideoSVC,
 		AudioLevelExt: r.AudioLevelExt, AudioLevelEvent: r.AudioLevelEvent, AudioActivePackets: r.AudioActivePackets,
 		AudioLevelAverage: r.AudioLevelAverage, VideoOrientExt: r.VideoOrientExt, PlayoutDelayExt: r.PlayoutDelayExt,
 		TransportCCExt: r.TransportWideCCExt, Record: r.Record, RecDir: given(r.RecDir), LockRecord: r.LockRecord,

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"cardea/relay/codec"
 	"cardea/relay/plane"
 	"cardea/relay/rtp"
 	"cardea/relay/srtp"
@@ -34,6 +35,7 @@ type forwarder struct {
 	layer int8
 	begun bool
 	fresh bool // another stream or substream follows
+	red   int  // payload type of RED in the stream, -1 for none
 }
 
 // forwardGap is the largest jump of a stream's numbers that is passed on: it is loss. The receiver of SRTP would not follow
@@ -93,7 +95,12 @@ func (f *forwarder) Appeared(s *stream.Stream) {
 		f.stream.RemoveSink(f)
 	}
 	f.stream = s
-	f.fresh, f.layer = true, -1
+	f.fresh, f.layer, f.red = true, -1, -1
+	for _, c := range s.Config().Codecs {
+		if c.Name == "red" {
+			f.red = int(c.PayloadType)
+		}
+	}
 	s.AddSink(f)
 	s.RequestKeyframe()
 }
@@ -108,10 +115,15 @@ func (f *forwarder) Vanished(s *stream.Stream) {
 	}
 }
 
-// Forward implements [stream.Sink]. Packets go out as they came, but for what the configuration replaces.
+// Forward implements [stream.Sink]. Packets go out as they came, but for what the configuration replaces; of RED only the
+// primary block does, since who receives them was never asked whether it knows RED.
 func (f *forwarder) Forward(burst []*stream.Packet, _ int64, out *udp.Outbox) {
 	for _, p := range burst {
-		if len(p.Payload) == 0 || !f.takes(p) {
+		payload, pt := p.Payload, p.PayloadType
+		if int(pt) == f.red {
+			pt, payload, _ = codec.PrimaryBlock(payload)
+		}
+		if len(payload) == 0 || !f.takes(p) {
 			continue
 		}
 		number, ok := f.number(p)
@@ -119,7 +131,7 @@ func (f *forwarder) Forward(burst []*stream.Packet, _ int64, out *udp.Outbox) {
 			continue
 		}
 		h := rtp.Header{
-			Marker: p.Marker, PayloadType: p.PayloadType, Timestamp: p.Timestamp, SSRC: p.SSRC,
+			Marker: p.Marker, PayloadType: pt, Timestamp: p.Timestamp, SSRC: p.SSRC,
 			SequenceNumber: uint16(number), //nolint:gosec // low bits
 		}
 		if f.cfg.PayloadType != 0 {
@@ -135,8 +147,8 @@ func (f *forwarder) Forward(burst []*stream.Packet, _ int64, out *udp.Outbox) {
 				f.out, f.ssrc = f.keys.NewSender(h.SSRC), h.SSRC
 			}
 		}
-		buf := rtp.AppendHeader(out.Reserve(f.socket, f.to, rtp.HeaderSize+len(p.Payload)+overhead)[:0], &h)
-		buf = append(buf, p.Payload...)
+		buf := rtp.AppendHeader(out.Reserve(f.socket, f.to, rtp.HeaderSize+len(payload)+overhead)[:0], &h)
+		buf = append(buf, payload...)
 		if f.keys != nil {
 			buf = f.out.Protect(buf, rtp.HeaderSize, uint64(number)) //nolint:gosec // not negative
 		}

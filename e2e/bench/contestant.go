@@ -56,7 +56,7 @@ type result struct {
 
 // contestants returns Cardea and, where it can be run, Janus. Janus offers no loopback addresses to its clients, so all
 // servers listen on the first other address; packets do not leave the machine for that.
-func contestants(bin string) ([]contestant, error) {
+func contestants(bin string) []contestant {
 	address, external := ownAddress()
 	all := []contestant{{"Cardea", bin, address, func(dir string) ([]string, error) {
 		return []string{
@@ -69,17 +69,17 @@ func contestants(bin string) ([]contestant, error) {
 	switch {
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "bench: Janus is not installed (Debian's package is called janus): Cardea is measured alone")
-		return all, nil
+		return all
 	case !external:
 		fmt.Fprintln(os.Stderr, "bench: this machine has only loopback addresses, which Janus does not use: Cardea is measured alone")
-		return all, nil
+		return all
 	}
 	for _, j := range []struct{ name, general string }{{"Janus", ""}, {"Janus, event_loops = 2", "\tevent_loops = 2"}} {
 		all = append(all, contestant{j.name, bin, address, func(dir string) ([]string, error) {
 			return []string{janus, "-F", dir}, configureJanus(dir, address, j.general)
 		}})
 	}
-	return all, nil
+	return all
 }
 
 // ownAddress returns an IPv4 address of this machine, one that is not loopback if there is one.

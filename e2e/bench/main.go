@@ -73,10 +73,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	contestants, err := contestants(s.bin)
-	if err != nil {
-		return err
-	}
+	contestants := contestants(s.bin)
 	var results []result
 	for range s.rounds {
 		for _, n := range s.subscribers {

@@ -50,7 +50,7 @@ class Stage {
 
   // test is node's, with the pages opened in it closed after it, and with everything known written down if it fails.
   test(name, options, run = options) {
-    const { timeout = 60_000, ...others } = options === run ? {} : options;
+    const { timeout = 120_000, ...others } = options === run ? {} : options;
     test(name, { timeout, ...others }, async t => {
       try {
         await run(t);

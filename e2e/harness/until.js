@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 // until asks again and again until condition gives something true, and gives that. The sentence `what` and what was
 // seen last are in the error of a deadline missed.
-export async function until(what, condition, { within = 15_000, every = 50 } = {}) {
+export async function until(what, condition, { within = 20_000, every = 50 } = {}) {
   const deadline = performance.now() + within;
   let last;
   for (;;) {

@@ -50,15 +50,15 @@ func mutated(b []byte) []byte {
 	return b
 }
 
-// message builds a STUN message of the kind that stun.Build refuses to fail on.
-func message(setters ...stun.Setter) []byte {
+// stunMessage builds a STUN message of the kind that stun.Build refuses to fail on.
+func stunMessage(setters ...stun.Setter) []byte {
 	return stun.MustBuild(append([]stun.Setter{stun.TransactionID}, setters...)...).Raw
 }
 
 // check builds a connectivity check.
 func check(ufrag, pwd string, more ...stun.Setter) []byte {
 	setters := append([]stun.Setter{stun.BindingRequest, stun.NewUsername(ufrag + ":peer"), priority(1 << 30), controlling{}}, more...)
-	return message(append(setters, stun.NewShortTermIntegrity(pwd), stun.Fingerprint)...)
+	return stunMessage(append(setters, stun.NewShortTermIntegrity(pwd), stun.Fingerprint)...)
 }
 
 // priority and controlling are the attributes of checks (RFC 8445 section 16.1).
@@ -96,7 +96,7 @@ func (a attribute) AddTo(m *stun.Message) error {
 
 // brokenSTUN returns a message that is nearly STUN.
 func brokenSTUN() []byte {
-	b := message(stun.BindingRequest, stun.NewUsername("nobody:me"), priority(1), stun.NewShortTermIntegrity("x"), stun.Fingerprint)
+	b := stunMessage(stun.BindingRequest, stun.NewUsername("nobody:me"), priority(1), stun.NewShortTermIntegrity("x"), stun.Fingerprint)
 	switch rand.IntN(7) {
 	case 0: // a wrong length
 		binary.BigEndian.PutUint16(b[2:], uint16(rand.Uint32()))
@@ -107,15 +107,15 @@ func brokenSTUN() []byte {
 	case 3: // no cookie
 		b[4] ^= 1
 	case 4:
-		b = message(stun.BindingRequest, stun.NewUsername(string(bytes.Repeat([]byte("u"), 500))))
+		b = stunMessage(stun.BindingRequest, stun.NewUsername(string(bytes.Repeat([]byte("u"), 500))))
 	case 5: // one huge attribute
-		b = message(stun.BindingRequest, attribute{0x7fff, make([]byte, 1300)})
+		b = stunMessage(stun.BindingRequest, attribute{0x7fff, make([]byte, 1300)})
 	case 6: // hundreds of tiny ones
 		var many []stun.Setter
 		for i := range 250 {
 			many = append(many, attribute{stun.AttrType(0x7000 + i), nil})
 		}
-		b = message(append([]stun.Setter{stun.BindingRequest}, many...)...)
+		b = stunMessage(append([]stun.Setter{stun.BindingRequest}, many...)...)
 	}
 	return b
 }
@@ -200,14 +200,14 @@ func turnRequest() []byte {
 	udp := attribute{stun.AttrRequestedTransport, []byte{17, 0, 0, 0}}
 	switch rand.IntN(4) {
 	case 0:
-		return message(allocate, udp)
+		return stunMessage(allocate, udp)
 	case 1:
-		return message(allocate, udp, stun.NewUsername("somebody"), stun.NewRealm("cardea"), stun.NewNonce("nonce"),
+		return stunMessage(allocate, udp, stun.NewUsername("somebody"), stun.NewRealm("cardea"), stun.NewNonce("nonce"),
 			stun.NewLongTermIntegrity("somebody", "cardea", "guess"))
 	case 2:
-		return message(createPermission, attribute{stun.AttrXORPeerAddress, []byte{0, 1, 1, 2, 3, 4, 5, 6}})
+		return stunMessage(createPermission, attribute{stun.AttrXORPeerAddress, []byte{0, 1, 1, 2, 3, 4, 5, 6}})
 	default:
-		return message(sendIndication, attribute{stun.AttrData, random(100)})
+		return stunMessage(sendIndication, attribute{stun.AttrData, random(100)})
 	}
 }
 
@@ -350,14 +350,14 @@ func TestAmplification(t *testing.T) {
 		make  func() []byte
 		bound float64
 	}{
-		"STUN Binding":           {func() []byte { return message(stun.BindingRequest) }, answered},
+		"STUN Binding":           {func() []byte { return stunMessage(stun.BindingRequest) }, answered},
 		"broken STUN":            {brokenSTUN, amplification},
 		"checks, unknown ufrag":  {func() []byte { return check("nobody", "password") }, amplification},
 		"checks, wrong password": {func() []byte { return check(ufrag, "password") }, amplification},
-		"the shortest check":     {func() []byte { return message(stun.BindingRequest, stun.NewUsername(ufrag+":")) }, answered},
+		"the shortest check":     {func() []byte { return stunMessage(stun.BindingRequest, stun.NewUsername(ufrag+":")) }, answered},
 		"DTLS hello":             {hello, amplification},
 		"TURN":                   {turnRequest, amplification},
-		"the shortest TURN":      {func() []byte { return message(allocate) }, amplification},
+		"the shortest TURN":      {func() []byte { return stunMessage(allocate) }, amplification},
 		"ChannelData":            {channelData, amplification},
 		"SRTP":                   {rtpLike, amplification},
 		"SRTCP":                  {rtcpLike, amplification},

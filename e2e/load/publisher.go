@@ -25,8 +25,6 @@ const (
 	maxRetransmissions = 128
 	// frameBacklog is how many frames may wait for the pacer; a browser's encoder would drop frames then.
 	frameBacklog = 60
-	// rtpTag is room for SRTP's tag.
-	rtpTag = 16
 )
 
 // streamsPerPublisher numbers a publisher's streams: 0 is audio, 1 to 3 are the video's layers.
@@ -106,7 +104,7 @@ type waitingFrame struct {
 func newPublisher(cfg *Config, measured *interval, run uint32, number int) *publisher {
 	p := &publisher{
 		cfg: cfg, measured: measured, run: run, first: uint32(number * streamsPerPublisher),
-		audioOut: newOutgoing(rtc.OpusType), buffer: make([]byte, 0, mtu+64),
+		audioOut: newOutgoing(rtc.OpusType), buffer: make([]byte, 0, 2*mtu), // SRTP's tag goes behind a packet
 	}
 	n := 1
 	if cfg.Simulcast {

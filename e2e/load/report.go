@@ -17,18 +17,19 @@ import (
 // Report is what a run measured. Counts of packets are of RTP packets first sent in the measured interval, unless they say
 // otherwise; retransmissions are no packets of their own.
 type Report struct {
-	Setup       Setup      `json:"config"`
-	Publishers  Clients    `json:"publishers"`
-	Subscribers Clients    `json:"subscribers"`
-	Errors      []string   `json:"errors,omitempty"` // the first different ones, with how often
-	Packets     Packets    `json:"packets"`
-	Bytes       Bytes      `json:"bytes"`
-	Delay       Quantiles  `json:"forwarding_delay_ms"` // from the publisher's socket to the subscriber's
-	Join        Quantiles  `json:"join_ms"`             // of subscribers: from connecting to webrtcup
-	FirstFrame  FirstFrame `json:"first_frame_ms"`
-	Feedback    Feedback   `json:"feedback"`
-	Server      *Server    `json:"server,omitempty"` // with Config.PID
-	Generator   Generator  `json:"generator"`
+	Setup       Setup          `json:"config"`
+	Publishers  Clients        `json:"publishers"`
+	Subscribers Clients        `json:"subscribers"`
+	Errors      []string       `json:"errors,omitempty"` // the first different ones, with how often
+	Packets     Packets        `json:"packets"`
+	Bytes       Bytes          `json:"bytes"`
+	Delay       Quantiles      `json:"forwarding_delay_ms"` // from the publisher's socket to the subscriber's
+	Join        Quantiles      `json:"join_ms"`             // of subscribers: from connecting to webrtcup
+	FirstFrame  FirstFrame     `json:"first_frame_ms"`
+	Feedback    Feedback       `json:"feedback"`
+	SRTP        map[string]int `json:"srtp"`             // subscribers by protection profile
+	Server      *Server        `json:"server,omitempty"` // with Config.PID
+	Generator   Generator      `json:"generator"`
 }
 
 // Setup is the load that was made.
@@ -138,6 +139,7 @@ func (r *runner) report() Report {
 		Publishers:  Clients{Wanted: len(r.publishers)},
 		Subscribers: Clients{Wanted: len(r.subscribers)},
 		Delay:       quantiles(&r.total.delay),
+		SRTP:        map[string]int{},
 	}
 	for text, n := range r.errors {
 		out.Errors = append(out.Errors, fmt.Sprintf("%d x %s", n, text))
@@ -182,6 +184,7 @@ func (r *runner) reportSubscribers(out *Report) {
 			continue
 		}
 		out.Subscribers.Joined++
+		out.SRTP[c.transport.Profile()]++
 		room := i / r.cfg.Subscribers
 		out.Packets.Expected += r.expected(c.subscriber, room)
 		join.Add(time.Duration(c.up - c.connecting))
@@ -196,7 +199,7 @@ func (r *runner) reportSubscribers(out *Report) {
 	p.Foreign, p.Received = t.foreign, t.received
 	if p.Expected > p.Delivered {
 		p.Lost = p.Expected - p.Delivered
-		p.LossPercent = round(100*float64(p.Lost)/float64(p.Expected), 3)
+		p.LossPercent = round(100 * float64(p.Lost) / float64(p.Expected))
 	}
 	out.Bytes.Delivered = t.bytes
 	out.Join, out.FirstFrame.FromJoin, out.FirstFrame.FromStart = quantiles(&join), quantiles(&fromJoin), quantiles(&fromStart)
@@ -232,7 +235,7 @@ func (r *runner) reportCost(out *Report) {
 	}
 	own := r.after.own - r.before.own
 	out.Generator = Generator{
-		CPUSeconds: own.Seconds(), CPUShare: round(own.Seconds()/elapsed.Seconds(), 3), CPUNSPerPacket: perPacket(own),
+		CPUSeconds: own.Seconds(), CPUShare: round(own.Seconds() / elapsed.Seconds()), CPUNSPerPacket: perPacket(own),
 		SendStallMS: milliseconds(r.sending.Stalled()), ReceiveStallMS: milliseconds(r.receiving.Stalled()),
 	}
 	if r.cfg.PID == 0 {
@@ -240,7 +243,7 @@ func (r *runner) reportCost(out *Report) {
 	}
 	cpu := r.after.server.CPU - r.before.server.CPU
 	out.Server = &Server{
-		PID: r.cfg.PID, CPUSeconds: cpu.Seconds(), CPUShare: round(cpu.Seconds()/elapsed.Seconds(), 3), CPUNSPerPacket: perPacket(cpu),
+		PID: r.cfg.PID, CPUSeconds: cpu.Seconds(), CPUShare: round(cpu.Seconds() / elapsed.Seconds()), CPUNSPerPacket: perPacket(cpu),
 		RSSBefore: r.empty.RSS, RSS: r.after.server.RSS, Threads: r.after.server.Threads,
 	}
 	if n := out.Subscribers.Joined; n > 0 {
@@ -255,13 +258,10 @@ func quantiles(h *measure.Histogram) Quantiles {
 	}
 }
 
-func milliseconds(d time.Duration) float64 { return round(float64(d)/float64(time.Millisecond), 3) }
+func milliseconds(d time.Duration) float64 { return round(float64(d) / float64(time.Millisecond)) }
 
-// round keeps so many digits behind the point.
-func round(v float64, digits int) float64 {
-	scale := math.Pow10(digits)
-	return math.Round(v*scale) / scale
-}
+// round keeps three digits behind the point.
+func round(v float64) float64 { return math.Round(v*1000) / 1000 }
 
 // WriteJSON writes the report as indented JSON.
 func (r *Report) WriteJSON(w io.Writer) error {

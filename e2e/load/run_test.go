@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -28,8 +27,10 @@ func serve(t *testing.T, address string) string {
 	c := new(config.Default())
 	c.Node.Bind = netip.MustParseAddr(address)
 	c.Node.StopTimeout = time.Second
-	c.Limits.CPU, c.Limits.SchedulingLatency = 0, 0 // the machine is busy with other tests
-	n, err := node.Listen(t.Context(), c, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	// The machine is busy with other tests: nothing is to be refused for it, nor taken for a slow network.
+	c.Limits.CPU, c.Limits.SchedulingLatency = 0, 0
+	c.Media.MinBitrate, c.Media.StartBitrate = 20_000_000, 20_000_000
+	n, err := node.Listen(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +60,7 @@ func TestRun(t *testing.T) {
 			t.Parallel()
 			c := Default()
 			c.URL = serve(t, fmt.Sprintf("127.0.7.%d", 60+i))
+			c.Bitrate = 500_000
 			c.WarmUp, c.Duration, c.JoinRate, c.PID = 500*time.Millisecond, 2*time.Second, 50, os.Getpid()
 			tt.change(&c)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -71,8 +73,8 @@ func TestRun(t *testing.T) {
 				t.Errorf("joined %+v %+v: %v", r.Publishers, r.Subscribers, r.Errors)
 			}
 			p := r.Packets
-			// 50 audio packets and over 100 of video (the best layer; less while a subscriber is on a lower one) a second.
-			if minimum := uint64(2 * 60 * c.Rooms * c.Publishers * c.Subscribers); p.Expected < minimum || p.Delivered < p.Expected*9/10 || p.Delivered > p.Expected || p.Foreign != 0 {
+			// 50 audio packets and at least 30 of video a second, and time for some hiccups.
+			if minimum := uint64(2 * 50 * c.Rooms * c.Publishers * c.Subscribers); p.Expected < minimum || p.Delivered < p.Expected*8/10 || p.Delivered > p.Expected || p.Foreign != 0 {
 				t.Errorf("packets %+v", p)
 			}
 			if r.Delay.Count != p.Delivered || r.Delay.P50 <= 0 || r.Delay.Max < r.Delay.P99 {

@@ -62,7 +62,7 @@ func newSource(h *rtp.Header, video bool, arrival int64) *source {
 }
 
 // note takes the number of a packet that came, however it came, and returns the extended one.
-func (s *source) note(number uint16, arrival int64) int64 {
+func (s *source) note(number uint16) int64 {
 	seq := s.numbers.Unwrap(number) + firstSequence
 	switch {
 	case s.highest == 0:

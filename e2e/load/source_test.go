@@ -13,7 +13,7 @@ const ms = int64(time.Millisecond)
 func videoSource(seqs ...uint16) *source {
 	s := newSource(&rtp.Header{SSRC: 1}, true, 0)
 	for _, n := range seqs {
-		s.note(n, 0)
+		s.note(n)
 	}
 	return s
 }
@@ -26,7 +26,7 @@ func TestNACK(t *testing.T) {
 	if got := s.due(nil, 50*ms); len(got) != 0 {
 		t.Errorf("asks again too soon for %v", got)
 	}
-	s.note(65535, 60*ms)
+	s.note(65535)
 	for i := range int64(maxNACKs - 1) {
 		if got := s.due(nil, (110+100*i)*ms); !slices.Equal(got, []uint16{0}) {
 			t.Fatalf("%d. asks for %v", i, got)
@@ -52,8 +52,8 @@ func TestLongGap(t *testing.T) {
 
 func TestAudioIsNotAskedFor(t *testing.T) {
 	s := newSource(&rtp.Header{SSRC: 1}, false, 0)
-	s.note(1, 0)
-	s.note(5, 0)
+	s.note(1)
+	s.note(5)
 	if got := s.due(nil, 0); len(got) != 0 || s.wantsKeyframe(10_000*ms) {
 		t.Errorf("asks for %v", got)
 	}
@@ -81,7 +81,7 @@ func TestReceiverReport(t *testing.T) {
 		}
 		n := 65500 + i
 		s.report(&rtp.Header{SequenceNumber: n, Timestamp: 3000 * uint32(i)}, int64(i)*int64(time.Second)/30)
-		s.note(n, 0)
+		s.note(n)
 	}
 	s.lastSR, s.lastSRAt = 77, int64(time.Second)
 	b := s.block(3 * int64(time.Second))

@@ -2,6 +2,7 @@ package load
 
 import (
 	"cmp"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -91,9 +92,7 @@ func (s *subscriber) accept(offer *rtc.Description) {
 			s.payloads[pt&127] = p
 		}
 		s.transport16 = cmp.Or(s.transport16, m.Extensions[rtc.TransportCCURI])
-		for repair, media := range m.Repairs {
-			s.repairs[repair] = media
-		}
+		maps.Copy(s.repairs, m.Repairs)
 	}
 }
 
@@ -153,7 +152,7 @@ func (s *subscriber) find(ssrc uint32) *source {
 
 // take takes a packet of a media stream, as it came or by retransmission.
 func (s *subscriber) take(src *source, number uint16, h *rtp.Header, payload []byte, size int, arrival int64, repaired bool) {
-	seq := src.note(number, arrival)
+	seq := src.note(number)
 	if len(payload) == 0 {
 		return // padding that keeps the numbers continuous
 	}

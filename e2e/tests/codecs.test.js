@@ -24,19 +24,44 @@ for (const codec of ['VP8', 'VP9', 'H264', 'AV1', 'H265']) {
   });
 }
 
-// Rooms negotiate no RED, as Janus's do not; EchoTest does when asked.
+// Every packet carries the one before again, which the receiver throws away when it has that already.
+const redundant = (client, handle) => until('redundant copies', async () => {
+  const { packetsDiscarded, packetsReceived } = await client.inbound(handle, '0');
+  return packetsReceived > 50 && packetsDiscarded > packetsReceived / 2;
+});
+
+// Rooms take RED, ask for it if they are told to, and pass it on to those who know it.
 stage.test('Opus with RED', async () => {
+  const room = await stage.node.createRoom({ opus_red: true });
+  const alice = await stage.client('alice');
+  const bob = await stage.client('bob');
+  const { id } = await alice.publish(room, { tracks: [{ type: 'audio', capture: true }] });
+  await bob.watch('sub', room, [{ feed: id }]);
+  await grows('audio energy', () => on(bob, 'sub').energy(0), heard);
+  assert.match((await alice.descriptions('pub')).remote, /^m=audio \d+ UDP\/TLS\/RTP\/SAVPF 63 111\r$/m);
+  assert.match((await bob.descriptions('sub')).remote, /^m=audio \d+ UDP\/TLS\/RTP\/SAVPF 120 111\r$/m);
+  await redundant(bob, 'sub');
+});
+
+// Who prefers Opus, as browsers do unless told otherwise, sends just that.
+stage.test('Opus beside RED', async () => {
+  const room = await stage.node.createRoom();
+  const alice = await stage.client('alice');
+  await alice.publish(room, { tracks: [{ type: 'audio', capture: true }] });
+  assert.match((await alice.descriptions('pub')).remote, /^m=audio \d+ UDP\/TLS\/RTP\/SAVPF 111 63\r$/m);
+  await until('packets of Opus', async () => (await alice.outbound('pub', '0'))[0].packetsSent > 50);
+  assert.equal((await alice.outbound('pub', '0'))[0].codec, 'opus');
+});
+
+// EchoTest does when asked.
+stage.test('Opus with RED in EchoTest', async () => {
   const alice = await stage.client('alice');
   await alice.attach('echo', 'janus.plugin.echotest');
   await alice.offer('echo', [{ type: 'audio', capture: true, codec: 'red' }], { opusred: true, audio: true });
   await grows('audio energy', () => on(alice, 'echo').energy(0), heard);
   const { remote } = await alice.descriptions('echo');
   assert.match(remote, /^m=audio \d+ UDP\/TLS\/RTP\/SAVPF 63 111\r$/m);
-  // Every packet carries the one before again, which the receiver throws away when it has that already.
-  await until('redundant copies', async () => {
-    const { packetsDiscarded, packetsReceived } = await alice.inbound('echo', '0');
-    return packetsReceived > 50 && packetsDiscarded > packetsReceived / 2;
-  });
+  await redundant(alice, 'echo');
 });
 
 stage.test('Opus with DTX', async () => {

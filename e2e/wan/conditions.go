@@ -127,7 +127,8 @@ func (c *Conditions) set(name, value string) (err error) {
 	case "down":
 		c.Down, err = parseSwitch(value)
 	default:
-		return errors.New("unknown; there are delay, rtt, jitter, loss, burst, reorder, reorder-by, duplicate, rate, queue, queue-bytes, mtu, blackhole, down")
+		return errors.New("unknown; there are delay, rtt, jitter, loss, burst, reorder, reorder-by, duplicate, " +
+			"rate, queue, queue-bytes, mtu, blackhole, down")
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package wan
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,7 +78,7 @@ func (e *engine) run() {
 	restore := urgent()
 	defer restore()
 	polled := make([]unix.PollFd, 0, len(e.devices)+1)
-	for _, fd := range append(e.devices[:len(e.devices):len(e.devices)], e.wake) {
+	for _, fd := range append(slices.Clip(e.devices), e.wake) {
 		polled = append(polled, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 	}
 	for {

@@ -50,7 +50,8 @@ func TestNotice4(t *testing.T) {
 			code, mtu = 4, 1280
 		}
 		quote := m.Body.(*icmp.DstUnreach).Data
-		if m.Type != ipv4.ICMPTypeDestinationUnreachable || m.Code != code || binary.BigEndian.Uint16(b[26:]) != mtu || !bytes.HasPrefix(packet, quote) || len(quote) != 84 {
+		if m.Type != ipv4.ICMPTypeDestinationUnreachable || m.Code != code || binary.BigEndian.Uint16(b[26:]) != mtu ||
+			!bytes.HasPrefix(packet, quote) || len(quote) != 84 {
 			t.Errorf("message %+v, MTU %d", m, binary.BigEndian.Uint16(b[26:]))
 		}
 	}

@@ -1,9 +1,9 @@
 package wan
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -22,7 +22,7 @@ func fates(seed uint64, c Conditions, n int) []bool {
 func bursts(lost []bool) (total int, lengths map[int]int) {
 	lengths = make(map[int]int)
 	run := 0
-	for _, l := range append(lost[:len(lost):len(lost)], false) {
+	for _, l := range append(slices.Clip(lost), false) {
 		if l {
 			total++
 			run++
@@ -37,8 +37,16 @@ func bursts(lost []bool) (total int, lengths map[int]int) {
 func TestLossRateAndBursts(t *testing.T) {
 	const n = 2_000_000
 	for _, c := range []Conditions{
-		{Loss: 0.001}, {Loss: 0.01}, {Loss: 0.03}, {Loss: 0.5},
-		{Loss: 0.01, Burst: 1}, {Loss: 0.01, Burst: 2}, {Loss: 0.01, Burst: 5}, {Loss: 0.03, Burst: 20}, {Loss: 0.4, Burst: 5}, {Loss: 0.5, Burst: 1},
+		{Loss: 0.001},
+		{Loss: 0.01},
+		{Loss: 0.03},
+		{Loss: 0.5},
+		{Loss: 0.01, Burst: 1},
+		{Loss: 0.01, Burst: 2},
+		{Loss: 0.01, Burst: 5},
+		{Loss: 0.03, Burst: 20},
+		{Loss: 0.4, Burst: 5},
+		{Loss: 0.5, Burst: 1},
 	} {
 		t.Run(c.String(), func(t *testing.T) {
 			total, lengths := bursts(fates(1, c, n))
@@ -86,10 +94,11 @@ func TestLossExtremes(t *testing.T) {
 
 func TestLossIsSeeded(t *testing.T) {
 	c := Conditions{Loss: 0.1, Burst: 3}
-	if fmt.Sprint(fates(7, c, 1000)) != fmt.Sprint(fates(7, c, 1000)) {
+	once, again := fates(7, c, 1000), fates(7, c, 1000)
+	if !slices.Equal(once, again) {
 		t.Error("the same seed, another fate")
 	}
-	if fmt.Sprint(fates(7, c, 1000)) == fmt.Sprint(fates(8, c, 1000)) {
+	if slices.Equal(once, fates(8, c, 1000)) {
 		t.Error("another seed, the same fate")
 	}
 }

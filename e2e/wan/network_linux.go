@@ -87,7 +87,7 @@ func (n *Network) Close() error {
 	return n.closeErr
 }
 
-// removeSites removes the namespaces at the same time: each may have to wait for its processes.
+// removeSites removes the namespaces at the same time: each may have to wait for its processes. Nothing cuts it short.
 func (n *Network) removeSites() error {
 	errs := make([]error, len(n.sites))
 	var wait sync.WaitGroup

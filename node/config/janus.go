@@ -49,8 +49,8 @@ type Janus struct {
 	SlowLinkThreshold int `yaml:"slowlink_threshold"`
 	// OpaqueIDInAPI puts the opaque_id of a handle into its events.
 	OpaqueIDInAPI bool `yaml:"opaqueid_in_api"`
-	// AllowedOrigins lists the web origins (https://app.example.org) whose pages may use the API. Empty: all, as Janus
-	// does; whoever may use the API is then a matter of secrets and tokens alone.
+	// AllowedOrigins lists the web origins (https://app.example.org) whose pages may use the API; the console's page
+	// is no exception. Empty: all, as Janus does; whoever may use the API is then a matter of secrets and tokens alone.
 	AllowedOrigins []string `yaml:"allowed_origins"`
 	// TrustedProxies lists the networks of reverse proxies whose X-Forwarded-For is believed. Without them all clients
 	// behind a proxy share one address and its limits.
@@ -111,6 +111,9 @@ type Room struct {
 	OpusFEC bool `yaml:"opus_fec"`
 	// OpusDTX negotiates Opus discontinuous transmission.
 	OpusDTX bool `yaml:"opus_dtx"`
+	// OpusRED asks publishers to send each Opus packet twice (RED), which hides lost ones at twice the bitrate. Without it
+	// those who prefer that by themselves may do so.
+	OpusRED bool `yaml:"opus_red"`
 	// AudioLevelExt negotiates the audio level header extension.
 	AudioLevelExt bool `yaml:"audiolevel_ext"`
 	// AudioLevelEvent tells participants who talks.

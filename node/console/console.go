@@ -104,7 +104,9 @@ func page(p *Page) http.Handler {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy(p, hostOf(r.Host)))
 		h.Set("Permissions-Policy", "camera=(self), microphone=(self), display-capture=(self), geolocation=()")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		if r.TLS != nil {
+			h.Set("Cross-Origin-Opener-Policy", "same-origin") // browsers complain of it elsewhere
+		}
 		h.Set("X-Frame-Options", "DENY") // for browsers that do not know frame-ancestors
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")

@@ -199,6 +199,9 @@ func (e *Estimator) Padding(now int64) int {
 	return e.probe.padding(&e.Sent, now)
 }
 
+// Probing tells whether a probe is being sent, so that Padding is to be asked again soon.
+func (e *Estimator) Probing() bool { return e.probe.state == probeSending }
+
 // checkFeedback lowers the estimate while packets are sent and nothing is heard of them.
 func (e *Estimator) checkFeedback(now int64) {
 	if e.feedback == never || now-e.feedback < feedbackTimeout+2*e.rtt || now-e.timeout < timeoutInterval {

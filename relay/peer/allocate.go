@@ -17,6 +17,9 @@ const (
 	pacing = 2.5
 	// grace is how long after connecting video is sent whatever the estimate: so long it takes to measure the path.
 	grace = 3 * time.Second
+	// congestedLoss and congestedRTT are the signs without which not even the lowest layer's price stops it.
+	congestedLoss = 0.03
+	congestedRTT  = 500 * time.Millisecond
 	// probePacket is the size of probe packets, bytes.
 	probePacket = 1100
 )
@@ -61,8 +64,8 @@ func (p *Peer) allocate(now int64) {
 	allocated := audio
 	for i, d := range o.tracks {
 		offered := o.qualities[o.first[i]:o.first[i+1]]
-		if o.levels[i] == bwe.Paused && now-p.upAt < int64(grace) {
-			o.levels[i] = 0 // the path is a guess yet, and a picture is what the client came for
+		if o.levels[i] == bwe.Paused && (now-p.upAt < int64(grace) || !p.congested()) {
+			o.levels[i] = 0 // a picture is what the client came for, and an estimate alone is a guess
 		}
 		if o.levels[i] != bwe.Paused {
 			allocated += uint64(offered[o.levels[i]].Bitrate)
@@ -70,6 +73,12 @@ func (p *Peer) allocate(now int64) {
 		d.limit(offered, o.levels[i], now)
 	}
 	p.pacer.rate.Store(int64(pacing * float64(max(estimate, allocated))))
+}
+
+// congested tells whether the client's path shows that it takes no more: packets are lost, or wait for long. A slow machine
+// can make the delay-based estimate fall as well, and there video is not to stop.
+func (p *Peer) congested() bool {
+	return p.estimator.LossFraction() > congestedLoss || p.estimator.RTT() > congestedRTT
 }
 
 // offer appends what a video line could be sent.
@@ -123,22 +132,21 @@ func (d *downTrack) limit(offered []stream.Quality, level int, now int64) {
 	})
 }
 
-// probe sends the padding that the estimator asks for, on the first video line that can carry it.
+// probe sends the padding that the estimator asks for, on the first video line that can carry it. It reports whether a probe
+// is under way: what goes out late measures a lower rate.
 func (p *Peer) probe(now int64, out *udp.Outbox) (more bool) {
 	n := p.estimator.Padding(now)
 	for _, l := range p.lines {
-		if n <= 0 {
-			break
+		if l.down == nil || l.Kind != plane.Video || l.RTX == 0 || !l.down.counted {
+			continue // what no feedback speaks of measures nothing
 		}
-		if l.down != nil && l.Kind == plane.Video {
-			for n > 0 {
-				sent := l.down.probe(min(n, probePacket), now, out)
-				if sent == 0 {
-					break
-				}
-				n -= sent
-				more = true
+		more = more || p.estimator.Probing()
+		for n > 0 {
+			sent := l.down.probe(min(n, probePacket), now, out)
+			if sent == 0 {
+				break
 			}
+			n -= sent
 		}
 	}
 	return more

@@ -328,8 +328,8 @@ func (d *downTrack) retransmit(seq uint16, now, rtt int64, out *udp.Outbox) (cos
 func (d *downTrack) probe(n int, now int64, out *udp.Outbox) (sent int) {
 	path := d.p.dest.Load()
 	d.locked(func() {
-		if path == nil || d.rtx == nil || d.stream == nil || !d.counted {
-			return // what no feedback speaks of measures nothing
+		if path == nil || d.rtx == nil || d.stream == nil {
+			return
 		}
 		r := reserve(out, path, maxPacket)
 		stamp := d.p.stamp(now)
@@ -359,9 +359,9 @@ func (p *Peer) pace(d *downTrack, now int64, out *udp.Outbox) (more bool) {
 }
 
 // requestKeyframe passes a subscriber's wish to the stream.
-func (d *downTrack) requestKeyframe() {
+func (d *downTrack) requestKeyframe(now int64) {
 	d.plis.Add(1)
-	d.locked(func() { d.track.RequestKeyframe(d.p.env.Clock.Now()) })
+	d.locked(func() { d.track.RequestKeyframe(now) })
 }
 
 // reported keeps what the client says it lost.

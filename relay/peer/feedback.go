@@ -79,7 +79,7 @@ func (p *Peer) handleReport(r *rtcp.Packet, now int64, out *udp.Outbox) {
 	case rtcp.PLI:
 		if d := p.downOf(r.Media); d != nil {
 			p.env.Metrics.PLIsIn.Add(1)
-			d.requestKeyframe()
+			d.requestKeyframe(now)
 		}
 	case rtcp.FIR:
 		for entries := r.FIRs(); ; {
@@ -89,7 +89,7 @@ func (p *Peer) handleReport(r *rtcp.Packet, now int64, out *udp.Outbox) {
 			}
 			if d := p.downOf(ssrc); d != nil {
 				p.env.Metrics.PLIsIn.Add(1)
-				d.requestKeyframe()
+				d.requestKeyframe(now)
 			}
 		}
 	case rtcp.TWCC:

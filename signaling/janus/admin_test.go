@@ -256,3 +256,45 @@ func TestHandleInfo(t *testing.T) {
 		t.Error(r)
 	}
 }
+
+// FuzzAdmin gives the admin API any object: there is one reply, it is JSON, and it is none without the secret.
+func FuzzAdmin(f *testing.F) {
+	for _, seed := range []string{
+		`{"janus":"handle_info","session_id":1,"handle_id":2}`, `{"janus":"set_session_timeout","timeout":-1,"session_id":1}`,
+		`{"janus":"message_plugin","plugin":"janus.plugin.probe","request":{}}`, `{"janus":"set_log_level","level":99999999999999999999}`,
+		`{"janus":"custom_logline","line":"\n","level":1}`, `{"janus":"add_token","token":"","plugins":[null]}`, `{"janus":5}`, `[]`,
+	} {
+		f.Add(seed, true)
+		f.Add(seed, false)
+	}
+	s, _ := janustest.NewServer(f, func(c *janus.Config) { c.TokenAuth = true }, &plugin{}, &managed{})
+	a, err := janus.NewAdmin(s, janus.AdminConfig{Secret: "adm", Level: new(slog.LevelVar)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string, secret bool) {
+		l, fault := janus.Parse([]byte(text))
+		if fault != nil {
+			return
+		}
+		for _, o := range l {
+			name := strings.ToLower(o.String("janus"))
+			if name == "resolve_address" || name == "test_stun" {
+				continue // the network is not ours to fuzz
+			}
+			delete(o, "admin_secret")
+			if o["transaction"] = "1"; secret {
+				o["admin_secret"] = "adm"
+			}
+			var replies [][]byte
+			a.Handle(t.Context(), janus.Request{Object: o}, func(b []byte) { replies = append(replies, b) })
+			var m M
+			if len(replies) != 1 || json.Unmarshal(replies[0], &m) != nil {
+				t.Fatalf("%s: %s", text, replies)
+			}
+			if open := m["janus"] == "pong" || m["janus"] == "server_info"; !secret && !open && m["janus"] != "error" {
+				t.Fatalf("%s: %s", text, replies)
+			}
+		}
+	})
+}

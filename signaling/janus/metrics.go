@@ -61,6 +61,9 @@ func (m *Metrics) failed(code Code) {
 	}
 }
 
+// Fault counts an error reply of a transport's own: to what is not even a request.
+func (m *Metrics) Fault(code Code) { m.failed(code) }
+
 // Requests returns the number of requests by verb; verbs that the API does not have count as "other".
 func (m *Metrics) Requests() map[string]uint64 {
 	l := make(map[string]uint64, len(m.requests))

@@ -1,6 +1,7 @@
 package sdp
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -387,6 +388,12 @@ func TestSettleKeepsSSRCs(t *testing.T) {
 	// An inactive line in between does not lose its SSRC.
 	two := NewAnswer(d, func(int, *Media) Choice { return Choice{} })
 	Settle(one, two)
+	for i := range 2 { // nor its mention, without which Chromium does not play it when it comes back
+		text := Format(&Description{Medias: two}, plane.Transport{})
+		if want := fmt.Sprintf("a=ssrc:%d cname:", one[i].SSRC); !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
 	three := NewAnswer(d, echo)
 	Settle(two, three)
 	for i := range 2 {

@@ -184,6 +184,7 @@ func (h *HTTP) get(w http.ResponseWriter, r *http.Request, path []string) {
 	case len(path) == 1 && path[0] == "info":
 		h.call(w, r, janus.Object{"janus": "info", "transaction": strconv.FormatInt(time.Now().UnixNano(), 36)})
 	case h.cfg.Admin != nil:
+		h.cfg.Server.Metrics().Fault(janus.CodeInvalidJSON)
 		answer(w, errorBody(&janus.Error{Code: janus.CodeInvalidJSON, Reason: "Request payload missing"}))
 	case len(path) == 2:
 		if _, ok := parseID(path[0]); !ok {
@@ -255,6 +256,7 @@ func (h *HTTP) post(w http.ResponseWriter, r *http.Request, path []string) {
 	}
 	o, fault := janus.ParseOne(b)
 	if fault != nil {
+		h.cfg.Server.Metrics().Fault(fault.Code)
 		answer(w, errorBody(fault))
 		return
 	}

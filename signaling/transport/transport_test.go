@@ -385,6 +385,8 @@ func TestHTTP(t *testing.T) {
 		{"POST", "/55", `{"janus":"keepalive","session_id":55,"transaction":"k"}`, 200, `{"janus":"ack","session_id":55,"transaction":"k"}`},
 		{"POST", "/55/7", `{"janus":"message","handle_id":8,"transaction":"k"}`, 200, `*"code":457`},
 		{"POST", handle, `{"janus":"message","body":{"events":3,"size":2},"transaction":"k"}`, 200, `{"janus":"ack","session_id":55,"transaction":"k"}`},
+		// Acknowledged in its turn, so all the events of the one before are there.
+		{"POST", handle, `{"janus":"message","body":{},"transaction":"k"}`, 200, `{"janus":"ack","session_id":55,"transaction":"k"}`},
 		{"GET", "/55", "", 200, event},
 		{"GET", "/55?maxev=5&rid=123", "", 200, "[" + event + "," + event + "]"},
 		{"GET", "/info", "", 200, `*"janus":"server_info"`},

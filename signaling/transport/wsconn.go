@@ -57,6 +57,7 @@ func (c *wsConn) read() error {
 		}
 		l, fault := janus.Parse(b)
 		if fault != nil {
+			c.transport.cfg.Metrics.Fault(fault.Code)
 			c.send(errorBody(fault))
 			l = []janus.Object{nil} // costs as much as a request
 		}

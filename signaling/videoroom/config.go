@@ -63,6 +63,7 @@ type RoomConfig struct {
 	H264Profile string   `json:"h264_profile,omitempty"` // profile-level-id wanted, "" for any
 	OpusFEC     bool     `json:"opus_fec"`
 	OpusDTX     bool     `json:"opus_dtx,omitempty"`
+	OpusRED     bool     `json:"opus_red,omitempty"`  // prefer RED (RFC 2198); else it is the client's choice
 	VideoSVC    bool     `json:"video_svc,omitempty"` // every video stream carries VP9 SVC
 
 	AudioLevelExt      bool `json:"audiolevel_ext"`

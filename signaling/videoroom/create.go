@@ -19,7 +19,7 @@ var createParams = []janus.Param{
 	{Name: "signed_tokens", Type: janus.Bool}, {Name: "bitrate", Type: janus.PosInt}, {Name: "bitrate_cap", Type: janus.Bool},
 	{Name: "fir_freq", Type: janus.PosInt}, {Name: "publishers", Type: janus.PosInt}, {Name: "audiocodec", Type: janus.String},
 	{Name: "videocodec", Type: janus.String}, {Name: "vp9_profile", Type: janus.String}, {Name: "h264_profile", Type: janus.String},
-	{Name: "opus_fec", Type: janus.Bool}, {Name: "opus_dtx", Type: janus.Bool}, {Name: "video_svc", Type: janus.Bool},
+	{Name: "opus_fec", Type: janus.Bool}, {Name: "opus_dtx", Type: janus.Bool}, {Name: "opus_red", Type: janus.Bool}, {Name: "video_svc", Type: janus.Bool},
 	{Name: "audiolevel_ext", Type: janus.Bool}, {Name: "audiolevel_event", Type: janus.Bool},
 	{Name: "audio_active_packets", Type: janus.PosInt}, {Name: "audio_level_average", Type: janus.PosInt},
 	{Name: "videoorient_ext", Type: janus.Bool}, {Name: "playoutdelay_ext", Type: janus.Bool},
@@ -142,6 +142,7 @@ func (c *RoomConfig) readCodecOptions(body janus.Object) {
 		c.OpusFEC = body.Bool("opus_fec", false) && opus
 	}
 	c.OpusDTX = body.Bool("opus_dtx", false) && opus
+	c.OpusRED = body.Bool("opus_red", false) && opus
 	c.VideoSVC = body.Bool("video_svc", false) && len(c.VideoCodecs) == 1 && c.VideoCodecs[0] == "vp9"
 }
 

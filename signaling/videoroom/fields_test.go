@@ -17,7 +17,7 @@ import (
 const (
 	createFields = "room uint, description text, is_private bool, secret text, pin text, require_pvtid bool, signed_tokens bool, publishers uint, " +
 		"bitrate uint, bitrate_cap bool, fir_freq uint, audiocodec text, videocodec text, vp9_profile text, h264_profile text, opus_fec bool, " +
-		"opus_dtx bool, audiolevel_ext bool, audiolevel_event bool, audio_active_packets uint, audio_level_average uint, videoorient_ext bool, " +
+		"opus_dtx bool, opus_red bool, audiolevel_ext bool, audiolevel_event bool, audio_active_packets uint, audio_level_average uint, videoorient_ext bool, " +
 		"playoutdelay_ext bool, transport_wide_cc_ext bool, record bool, rec_dir text, lock_record bool, notify_joining bool, require_e2ee bool, " +
 		"dummy_publisher bool, dummy_streams list, dummy_e2ee bool, allowed list, permanent bool"
 	publishFields = "bitrate uint, keyframe bool, record bool, filename text, secret text, display text, metadata object, audiocodec text, " +

@@ -26,6 +26,7 @@ type roomInfo struct {
 	VideoCodec         string          `json:"videocodec"`
 	OpusFEC            bool            `json:"opus_fec,omitempty"`
 	OpusDTX            bool            `json:"opus_dtx,omitempty"`
+	OpusRED            bool            `json:"opus_red,omitempty"`
 	VideoSVC           bool            `json:"video_svc,omitempty"`
 	Record             bool            `json:"record"`
 	RecDir             *string         `json:"rec_dir,omitempty"`
@@ -73,7 +74,7 @@ func (r *room) info(private bool) (info roomInfo, ok bool) {
 		MaxPublishers: c.Publishers, Bitrate: c.Bitrate, BitrateCap: c.BitrateCap, FIRFreq: c.FIRFreq,
 		RequirePvtid: c.RequirePrivateID, RequireE2EE: c.RequireE2EE, DummyPublisher: c.DummyPublisher,
 		NotifyJoining: c.NotifyJoining, AudioCodec: strings.Join(c.AudioCodecs, ","), VideoCodec: strings.Join(c.VideoCodecs, ","),
-		OpusFEC: c.OpusFEC, OpusDTX: c.OpusDTX, VideoSVC: c.VideoSVC, Record: c.Record, RecDir: c.RecDir, LockRecord: c.LockRecord,
+		OpusFEC: c.OpusFEC, OpusDTX: c.OpusDTX, OpusRED: c.OpusRED, VideoSVC: c.VideoSVC, Record: c.Record, RecDir: c.RecDir, LockRecord: c.LockRecord,
 		NumParticipants: len(r.members), AudioLevelExt: c.AudioLevelExt, AudioLevelEvent: c.AudioLevelEvent,
 		VideoOrientExt: c.VideoOrientExt, PlayoutDelayExt: c.PlayoutDelayExt, TransportCCExt: c.TransportCCExt,
 		CommunityID: c.CommunityID,

@@ -162,7 +162,9 @@ func (p *participant) choose(i int, m *sdp.Media) choice {
 			fmtp := offeredFmtp(m, "opus")
 			ch.fec, ch.dtx, ch.stereo = c.OpusFEC && flag(fmtp, "useinbandfec"), c.OpusDTX && flag(fmtp, "usedtx"), flag(fmtp, "stereo")
 			ch.OpusFEC, ch.OpusDTX, ch.OpusStereo = ch.fec, ch.dtx, ch.stereo
-			ch.RED = sdp.OfferedRED
+			if ch.RED = sdp.OfferedRED; c.OpusRED {
+				ch.RED = sdp.PreferRED
+			}
 		}
 	case plane.Video:
 		ch.codec = pickCodec(m, cmp.Or(known, p.videoCodec), c.VideoCodecs)

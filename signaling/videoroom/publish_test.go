@@ -37,16 +37,20 @@ func redOffer(preferred bool) string {
 func TestREDGoesThrough(t *testing.T) {
 	for name, tt := range map[string]struct {
 		offer  string
+		room   bool    // prefers RED
 		answer []uint8 // payload types
 		toSub  []uint8
 	}{
-		"RED preferred":        {redOffer(true), []uint8{63, 111}, []uint8{120, 111}},
-		"Opus preferred":       {redOffer(false), []uint8{111, 63}, []uint8{120, 111}},
-		"no RED":               {janustest.OfferSDP("clnt", "audio"), []uint8{111}, []uint8{111}},
-		"RED of another codec": {strings.Replace(redOffer(true), "111/111", "9/9", 1), []uint8{111}, []uint8{111}},
+		"RED preferred":             {redOffer(true), false, []uint8{63, 111}, []uint8{120, 111}},
+		"Opus preferred":            {redOffer(false), false, []uint8{111, 63}, []uint8{120, 111}},
+		"RED preferred by the room": {redOffer(false), true, []uint8{63, 111}, []uint8{120, 111}},
+		"no RED":                    {janustest.OfferSDP("clnt", "audio"), true, []uint8{111}, []uint8{111}},
+		"RED of another codec":      {strings.Replace(redOffer(true), "111/111", "9/9", 1), true, []uint8{111}, []uint8{111}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRoom(numberID(1), 1, DefaultRoom("1"))
+			cfg := DefaultRoom("1")
+			cfg.OpusRED = tt.room
+			r := newRoom(numberID(1), 1, cfg)
 			p := newParticipant(numberID(1))
 			r.add(p)
 			offer, err := sdp.Parse(tt.offer)

@@ -50,10 +50,11 @@ export async function inbound(pc, mid) {
   return {};
 }
 
-// outbound gives what is sent on a mid, one for each encoding.
+// outbound gives what is sent on a mid, one for each encoding, with the number of frames that the camera gave.
 export async function outbound(pc, mid) {
   const report = await pc.getStats();
-  return [...report.values()].filter(s => s.type === 'outbound-rtp' && s.mid === mid).map(s => withCodec(report, s));
+  return [...report.values()].filter(s => s.type === 'outbound-rtp' && s.mid === mid)
+    .map(s => ({ ...withCodec(report, s), framesCaptured: report.get(s.mediaSourceId)?.frames }));
 }
 
 function withCodec(report, stats) {

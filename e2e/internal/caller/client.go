@@ -34,6 +34,9 @@ func (e *RefusedError) Error() string { return fmt.Sprintf("refused: %s %s", e.C
 // Client is one client: a session, and the WebSocket connection that carries it. Its methods are safe for concurrent use,
 // but for [Client.Claim].
 type Client struct {
+	// Lie, if set before publishing, changes the offers that the node is told.
+	Lie func(sdp string) string
+
 	url     string
 	session json.Number // set once, by Create
 

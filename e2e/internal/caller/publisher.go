@@ -93,6 +93,9 @@ func (p *Publisher) Negotiate(ctx context.Context, o *webrtc.OfferOptions) error
 	if err != nil {
 		return err
 	}
+	if lie := p.Handle.client.Lie; lie != nil {
+		offer["sdp"] = lie(offer["sdp"].(string))
+	}
 	m, err := p.Handle.Message(ctx, M{"request": "configure"}, offer)
 	if err != nil {
 		return err

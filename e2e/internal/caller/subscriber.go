@@ -125,6 +125,7 @@ func (s *Subscriber) receive(remote *webrtc.TrackRemote, receiver *webrtc.RTPRec
 		if err != nil {
 			return
 		}
+		t.sequence.Store(uint32(packet.SequenceNumber))
 		m, ok := readMark(packet.Payload)
 		if !ok {
 			continue // padding

@@ -3,6 +3,7 @@ package caller
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -10,6 +11,8 @@ import (
 type Track struct {
 	// SSRC is the node's, of the stream as it is sent to this subscriber.
 	SSRC uint32
+
+	sequence atomic.Uint32
 
 	mu       sync.Mutex
 	first    uint64
@@ -43,6 +46,9 @@ func (t *Track) take(m mark, at time.Duration) {
 	t.received++
 	t.delays = append(t.delays, at-m.sent)
 }
+
+// Sequence returns the RTP sequence number received last.
+func (t *Track) Sequence() uint16 { return uint16(t.sequence.Load()) } //nolint:gosec // stored as such
 
 // Figures is what a track counted.
 type Figures struct {

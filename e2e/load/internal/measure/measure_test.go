@@ -50,7 +50,7 @@ func TestHistogramBounds(t *testing.T) {
 		}
 	}
 	// Buckets follow one another without a gap, and their middles lie in them.
-	for v := uint64(0); v < 1<<20; v++ {
+	for v := range uint64(1 << 20) {
 		i := bucket(v)
 		if v > 0 && i != bucket(v-1) && i != bucket(v-1)+1 {
 			t.Fatalf("bucket %d of %d comes after %d", i, v, bucket(v-1))

@@ -58,21 +58,15 @@ type keys struct{ in, out *srtp.Keys }
 
 // handshake makes the DTLS connection and takes the SRTP keys out of it (RFC 5764 section 4.2).
 func handshake(ctx context.Context, w wire, id *Identity, r Remote) (*dtls.Conn, keys, error) {
-	config := &dtls.Config{
-		Certificates:            []tls.Certificate{id.certificate},
-		SRTPProtectionProfiles:  profiles,
-		ClientAuth:              dtls.RequireAnyClientCert,
-		InsecureSkipVerify:      true, // self-signed by design: the fingerprint is what is verified
-		InsecureSkipVerifyHello: true, // ICE has verified the address
-		FlightInterval:          flightInterval,
-		LoggerFactory:           quiet{},
-		VerifyPeerCertificate:   func(raw [][]byte, _ [][]*x509.Certificate) error { return verify(raw, r.Fingerprints) },
+	options := []dtls.Option{
+		dtls.WithCertificates(id.certificate),
+		dtls.WithSRTPProtectionProfiles(profiles...),
+		dtls.WithInsecureSkipVerify(true), // self-signed by design: the fingerprint is what is verified
+		dtls.WithVerifyPeerCertificate(func(raw [][]byte, _ [][]*x509.Certificate) error { return verify(raw, r.Fingerprints) }),
+		dtls.WithFlightInterval(flightInterval),
+		dtls.WithLoggerFactory(quiet{}),
 	}
-	dial := dtls.Client
-	if r.Active {
-		dial = dtls.Server
-	}
-	conn, err := dial(w, wireAddr{}, config)
+	conn, err := dial(w, r.Active, options)
 	if err != nil {
 		return nil, keys{}, fmt.Errorf("DTLS: %w", err)
 	}
@@ -83,6 +77,25 @@ func handshake(ctx context.Context, w wire, id *Identity, r Remote) (*dtls.Conn,
 		}
 	}
 	return nil, keys{}, errors.Join(fmt.Errorf("DTLS: %w", err), conn.Close())
+}
+
+// dial makes a connection that has not shaken hands. client says that the other side is DTLS's client.
+func dial(w wire, client bool, options []dtls.Option) (*dtls.Conn, error) {
+	if !client {
+		list := make([]dtls.ClientOption, len(options))
+		for i, o := range options {
+			list[i] = o
+		}
+		return dtls.ClientWithOptions(w, wireAddr{}, list...)
+	}
+	list := []dtls.ServerOption{
+		dtls.WithClientAuth(dtls.RequireAnyClientCert),
+		dtls.WithInsecureSkipVerifyHello(true), // ICE has verified the address
+	}
+	for _, o := range options {
+		list = append(list, o)
+	}
+	return dtls.ServerWithOptions(w, wireAddr{}, list...)
 }
 
 func derive(conn *dtls.Conn, client bool) (k keys, err error) {

@@ -63,9 +63,10 @@ type Transport struct {
 	inbox    *packetio.Buffer        // DTLS records
 	selected chan struct{}           // closed with the selection
 
-	mu     sync.Mutex // guards, and is held while DTLS writes
-	closer func()     // ends DTLS
-	gone   bool       // the socket is closed
+	mu      sync.Mutex // guards, and is held while DTLS writes
+	closer  func()     // ends DTLS
+	profile srtp.Profile
+	gone    bool // the socket is closed
 
 	// Owned by the loop.
 	number    int32
@@ -126,11 +127,19 @@ func (t *Transport) Connect(ctx context.Context, r Remote, controlling bool) err
 	}
 	t.mu.Lock()
 	t.closer = func() { _ = conn.Close() } // tells the server; an error means that it went first
+	t.profile = keys.in.Profile()
 	t.mu.Unlock()
 	if err := t.loop.Do(ctx, func() { t.connected(keys) }); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
 	return nil
+}
+
+// Profile names the SRTP protection profile, once connected.
+func (t *Transport) Profile() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.profile.String()
 }
 
 // AddCandidate takes a candidate that the server trickled.

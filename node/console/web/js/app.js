@@ -5,21 +5,16 @@ import { $, icon, kept, name, write } from './dom.js';
 import { Poll, describe } from './figures.js';
 import * as media from './media.js';
 import { NodeView, allowed } from './node.js';
+import { Own } from './own.js';
 import { Stage } from './tiles.js';
 
 const query = new URLSearchParams(location.search);
 const chat = new Chat($('messages'));
 const node = new NodeView($('node'));
 const stage = new Stage($('stage'), $('tile'), choose);
+const own = new Own();
 
-// What we have and whether it is on. A microphone that is muted stays open; a camera that is off is given back, so that its
-// light goes out.
-const own = {
-  microphone: null, camera: null, screen: null, // tracks
-  mic: kept.get('mic') !== 'off', camera_on: kept.get('camera') !== 'off',
-};
 const quality = new Map(); // what was chosen, by tile
-const flowing = new Map(); // the layer that flows, by line
 
 let page = null;
 let call = null;
@@ -43,12 +38,11 @@ async function start() {
   if (!media.available) {
     write($('preview-text'), media.insecure);
     for (const id of ['lobby-mic', 'lobby-camera']) $(id).disabled = true;
-    own.mic = own.camera_on = false;
     write($('enter'), 'Join and watch');
     buttons();
     return;
   }
-  await Promise.all([openMicrophone(), openCamera()].map(p => p.catch(() => {})));
+  if (!await own.open()) complain('You can join and watch.');
   await listDevices();
   navigator.mediaDevices.addEventListener('devicechange', listDevices);
 }
@@ -86,10 +80,10 @@ async function join(room) {
   kept.set('name', $('name').value.trim());
   if ($('secret').value) sessionStorage.setItem('cardea.secret', $('secret').value);
   const c = new Call(page, { room, secret: $('secret').value, pin: $('pin').value, relay: query.has('relay') },
-    { display, metadata: metadata() });
+    { display, metadata: own.metadata });
   call = c;
   for (const [type, listener] of Object.entries({
-    change: show, state: showState, full, kicked: e => ended(e.detail), talking, layers,
+    change: show, state: showState, full, kicked: e => ended(e.detail), talking, layers: () => poll?.soon(),
     message: e => said(e.detail),
   })) c.addEventListener(type, listener);
   c.send('audio', own.microphone);
@@ -118,10 +112,8 @@ function ended(why) {
   poll = null;
   openPanel('');
   stage.show([]);
-  own.screen?.stop();
-  own.screen = null;
+  own.unshare();
   quality.clear();
-  flowing.clear();
   for (const id of ['call', 'controls', 'invite']) $(id).hidden = true;
   $('lobby').hidden = false;
   document.title = 'Cardea';
@@ -135,59 +127,23 @@ function ended(why) {
 
 // Devices
 
-const metadata = () => ({ mic: own.mic && Boolean(own.microphone), camera: Boolean(own.camera) });
-
-async function openMicrophone() {
-  if (!own.mic) return;
-  try {
-    take('microphone', await media.microphone(kept.get('audioinput')));
-  } catch (err) {
-    own.mic = false;
-    complain(media.reason(err, 'microphone'));
-    throw err;
-  } finally {
-    buttons();
-  }
-}
-
-async function openCamera() {
-  if (!own.camera_on) return;
-  try {
-    take('camera', await media.camera(kept.get('videoinput')));
-  } catch (err) {
-    own.camera_on = false;
-    complain(media.reason(err, 'camera'));
-    throw err;
-  } finally {
-    buttons();
-  }
-}
-
-// take makes a track what we send as microphone, camera or screen.
-function take(what, track) {
-  own[what]?.stop();
-  own[what] = track;
-  if (track) {
-    track.addEventListener('ended', () => { // unplugged, or taken away by the browser
-      if (own[what] !== track) return;
-      if (what === 'microphone') own.mic = false;
-      if (what === 'camera') own.camera_on = false;
-      take(what, null);
-    });
-  }
+// changed sends what we have now, and tells others of it.
+function changed(what) {
   if (what === 'camera') preview();
   if (call) {
-    call.send(what === 'microphone' ? 'audio' : what, track).catch(err => notice(`This could not be sent: ${err.message}`));
-    if (what !== 'screen') call.tell({ metadata: metadata() }).catch(() => {});
+    call.send(what === 'microphone' ? 'audio' : what, own[what]).catch(err => notice(`This could not be sent: ${err.message}`));
+    call.tell({ metadata: own.metadata }).catch(() => {});
     show();
   }
   buttons();
+  listDevices();
 }
 
+// complain says what is wrong with a device: in the lobby where its picture would be.
 function complain(text) {
   if (call) return notice(text);
   const lines = $('preview-text').textContent;
-  write($('preview-text'), lines.includes(text) ? lines : `${lines} ${text}`.trim());
+  if (!lines.includes(text)) write($('preview-text'), `${lines} ${text}`.trim());
 }
 
 function preview() {
@@ -196,54 +152,15 @@ function preview() {
   write($('preview-text'), own.camera ? '' : 'Your camera is off.');
 }
 
-async function toggleMicrophone() {
-  own.mic = !own.mic;
-  kept.set('mic', own.mic ? 'on' : 'off');
-  if (own.microphone) {
-    own.microphone.enabled = own.mic;
-    call?.tell({ metadata: metadata() }).catch(() => {});
-    show();
-    buttons();
-    return;
-  }
-  await openMicrophone().catch(() => {});
-  await listDevices();
-}
-
-async function toggleCamera() {
-  own.camera_on = !own.camera_on;
-  kept.set('camera', own.camera_on ? 'on' : 'off');
-  if (!own.camera_on) return take('camera', null);
-  await openCamera().catch(() => {});
-  await listDevices();
-}
-
-async function toggleScreen() {
-  if (own.screen) return take('screen', null);
-  try {
-    take('screen', await media.screen());
-  } catch (err) {
-    if (err.name !== 'NotAllowedError') notice(media.reason(err, 'screen')); // else: thought better of it
-  }
-}
-
 async function listDevices() {
   const lists = await media.devices();
   $('speaker-field').hidden = !HTMLMediaElement.prototype.setSinkId || lists.audiooutput.length === 0;
   for (const [kind, list] of Object.entries(lists)) {
-    const used = { videoinput: own.camera, audioinput: own.microphone }[kind]?.getSettings().deviceId ?? kept.get(kind);
-    const options = list.map(d => new Option(d.label, d.id, false, d.id === used));
+    const options = list.map(d => new Option(d.label, d.id, false, d.id === own.device(kind)));
     if (options.length === 0) options.push(new Option('None found', ''));
     $(kind).replaceChildren(...options);
     $(kind).disabled = list.length === 0;
   }
-}
-
-async function pick(kind) {
-  kept.set(kind, $(kind).value);
-  if (kind === 'audiooutput') return stage.speaker($(kind).value);
-  if (kind === 'videoinput' && own.camera_on) await openCamera().catch(() => {});
-  if (kind === 'audioinput' && own.microphone) await openMicrophone().catch(() => {});
 }
 
 function buttons() {
@@ -256,7 +173,7 @@ function buttons() {
       if (text) write(text, label);
     }
   };
-  const mic = own.mic && Boolean(own.microphone), camera = Boolean(own.camera);
+  const mic = own.speaking, camera = Boolean(own.camera);
   set(['mic', 'lobby-mic'], mic, 'mic', 'mic-off', mic ? 'Mute the microphone' : 'Unmute the microphone', mic ? 'Mute' : 'Unmute');
   set(['camera', 'lobby-camera'], camera, 'camera', 'camera-off', camera ? 'Turn the camera off' : 'Turn the camera on', camera ? 'Camera off' : 'Camera on');
   set(['share'], Boolean(own.screen), 'screen', 'screen', own.screen ? 'Stop sharing the screen' : 'Share the screen', own.screen ? 'Stop sharing' : 'Share');
@@ -268,7 +185,7 @@ function buttons() {
 
 // show brings the tiles in step with the call.
 function show() {
-  if (!call) return;
+  if (!call || call.state === 'joining') return;
   const me = $('name').value.trim() || 'Guest';
   const entries = [];
   let watching = [...call.waiting.values()].map(p => p.display);
@@ -299,7 +216,7 @@ function show() {
     }
   }
   entries.push({
-    key: 'own', display: me, own: true, video: own.camera, audio: null, dark: !own.camera, muted: !metadata().mic, talking: talkers.has(call.id),
+    key: 'own', display: me, own: true, watching: !call.canSend, video: own.camera, audio: null, dark: !own.camera, muted: !own.speaking, talking: talkers.has(call.id),
   });
   if (own.screen) entries.push({ key: 'own/screen', display: me, own: true, screen: true, video: own.screen, audio: null });
   stage.show(entries);
@@ -318,10 +235,6 @@ function talking({ detail: { id, talking } }) {
   if (talking) talkers.add(id);
   else talkers.delete(id);
   stage.talking(id === call?.id ? 'own' : `${id}`, talking);
-}
-
-function layers({ detail: { line, substream } }) {
-  if (substream !== undefined) flowing.set(line, substream);
 }
 
 // received returns what is received for a tile.
@@ -449,9 +362,11 @@ function showFigures() {
 }
 
 $('join').addEventListener('submit', enter);
-for (const id of ['mic', 'lobby-mic']) $(id).addEventListener('click', toggleMicrophone);
-for (const id of ['camera', 'lobby-camera']) $(id).addEventListener('click', toggleCamera);
-$('share').addEventListener('click', toggleScreen);
+own.addEventListener('change', e => changed(e.detail));
+own.addEventListener('problem', e => complain(e.detail));
+for (const id of ['mic', 'lobby-mic']) $(id).addEventListener('click', () => own.toggleMicrophone());
+for (const id of ['camera', 'lobby-camera']) $(id).addEventListener('click', () => own.toggleCamera());
+$('share').addEventListener('click', () => own.toggleScreen());
 $('open-chat').addEventListener('click', () => openPanel('chat'));
 $('open-node').addEventListener('click', () => openPanel('node'));
 $('close-panel').addEventListener('click', closePanel);
@@ -464,7 +379,12 @@ $('invite').addEventListener('click', invite);
 $('notice-close').addEventListener('click', () => { $('notice').hidden = true; });
 $('open-settings').addEventListener('click', () => $('settings').showModal());
 $('show-figures').addEventListener('change', showFigures);
-for (const kind of ['videoinput', 'audioinput', 'audiooutput']) $(kind).addEventListener('change', () => pick(kind));
+for (const kind of ['videoinput', 'audioinput', 'audiooutput']) {
+  $(kind).addEventListener('change', () => {
+    own.choose(kind, $(kind).value);
+    if (kind === 'audiooutput') stage.speaker($(kind).value);
+  });
+}
 addEventListener('keydown', e => {
   if (e.key === 'Escape' && !$('settings').open) closePanel();
 });

@@ -52,7 +52,7 @@ export function roomID(text, page) {
 //   change    who is there, or what they send, changed: see `participants`, `waiting` and `received`
 //   state     see `state`: "joining", "joined", "reconnecting" or "ended"
 //   talking   detail { id, talking }
-//   layers    detail { line, substream, temporal }
+//   layers    the node sends another layer of something
 //   message   detail { from, name, text }
 //   full      we cannot send: others do already, as many as the room takes
 //   kicked    we were sent away; the call has ended
@@ -168,7 +168,7 @@ export class Call extends EventTarget {
     const { room, pin } = this.#options;
     this.#subscriber = new Subscriber(session, { room, private_id: joined.private_id, ...(pin && { pin }) }, ice);
     this.#subscriber.addEventListener('change', () => this.#changed());
-    this.#subscriber.addEventListener('layers', e => this.dispatchEvent(new CustomEvent('layers', { detail: e.detail })));
+    this.#subscriber.addEventListener('layers', () => this.dispatchEvent(new Event('layers')));
     this.#subscriber.addEventListener('message', ({ detail }) => this.#heard(detail));
     for (const part of [this.#publisher, this.#subscriber]) {
       part.addEventListener('down', () => this.#become('reconnecting'));
@@ -217,8 +217,8 @@ export class Call extends EventTarget {
     if (this.#ended) return;
     this.#become('reconnecting');
     this.#drop();
-    for (;;) {
-      await new Promise(resolve => setTimeout(resolve, retryEvery * (0.7 + 0.6 * Math.random())));
+    for (let wait = retryEvery / 3; !this.#ended; wait = retryEvery) { // everybody else comes back just now, too
+      await new Promise(resolve => setTimeout(resolve, wait * (0.7 + 0.6 * Math.random())));
       if (this.#ended) return;
       try {
         this.#page = await fetchPage();
@@ -334,8 +334,9 @@ function explain(err, page) {
     case codes.noRoom:
       return new CallError(page.admin_key ? 'There is no such room, and only the operator makes rooms on this node.' : 'There is no such room.');
     case codes.missing:
-    case codes.unauthorized:
       return new CallError('The room asks for a PIN.', 'pin');
+    case codes.unauthorized:
+      return new CallError('The room does not let you in with that PIN.', 'pin');
   }
   return new CallError(`The node refuses: ${err.message} (${err.code})`);
 }

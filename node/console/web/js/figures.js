@@ -7,25 +7,39 @@ const layerNames = ['l', 'm', 'h'];
 // Poll asks for the figures of a call's two connections while it runs. After each answer it calls back with
 // { publisher, subscriber }, each what the API answers or null.
 export class Poll {
+  #handles;
+  #call;
   #timer = 0;
+  #running = true;
   #before = new Map(); // counters at the last answer, by connection, mid and direction
 
   constructor(handles, call) {
-    const tick = async () => {
-      const { session, publisher, subscriber } = handles();
-      const started = performance.now();
-      if (session && document.visibilityState === 'visible') {
-        const [p, s] = await Promise.all([this.#ask(session, publisher), this.#ask(session, subscriber)]);
-        if (this.#timer) call({ publisher: p, subscriber: s });
-      }
-      if (this.#timer) this.#timer = setTimeout(tick, Math.max(500, every - (performance.now() - started)));
-    };
-    this.#timer = setTimeout(tick, 500);
+    this.#handles = handles;
+    this.#call = call;
+    this.soon();
+  }
+
+  // soon asks a moment from now instead of later: something has changed.
+  soon() {
+    if (this.#running) this.#schedule(500);
   }
 
   stop() {
+    this.#running = false;
     clearTimeout(this.#timer);
-    this.#timer = 0;
+  }
+
+  #schedule(ms) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#tick(), ms);
+  }
+
+  async #tick() {
+    this.#schedule(every);
+    const { session, publisher, subscriber } = this.#handles();
+    if (!session || document.visibilityState !== 'visible') return;
+    const [p, s] = await Promise.all([this.#ask(session, publisher), this.#ask(session, subscriber)]);
+    if (this.#running) this.#call({ publisher: p, subscriber: s });
   }
 
   async #ask(session, handle) {

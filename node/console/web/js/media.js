@@ -10,13 +10,18 @@ const sound = { echoCancellation: true, noiseSuppression: true, autoGainControl:
 // A device that is gone must not keep another from being used: what was chosen is a wish.
 const chosen = id => (id ? { deviceId: { ideal: id } } : {});
 
-async function one(constraints) {
-  const stream = await navigator.mediaDevices.getUserMedia(constraints);
-  return stream.getTracks()[0];
-}
+const get = constraints => navigator.mediaDevices.getUserMedia(constraints);
+const ofCamera = id => ({ video: { ...picture, ...chosen(id) } });
+const ofMicrophone = id => ({ audio: { ...sound, ...chosen(id) } });
 
-export const camera = id => one({ video: { ...picture, ...chosen(id) } });
-export const microphone = id => one({ audio: { ...sound, ...chosen(id) } });
+export const camera = async id => (await get(ofCamera(id))).getVideoTracks()[0];
+export const microphone = async id => (await get(ofMicrophone(id))).getAudioTracks()[0];
+
+// both asks for a camera and a microphone at once, so that the browser asks the user once.
+export async function both(cameraID, microphoneID) {
+  const stream = await get({ ...ofCamera(cameraID), ...ofMicrophone(microphoneID) });
+  return { camera: stream.getVideoTracks()[0], microphone: stream.getAudioTracks()[0] };
+}
 
 export async function screen() {
   const stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { ideal: 15 } }, audio: false });

@@ -11,11 +11,11 @@ const keyOf = (feed, mid) => `${feed}/${mid}`;
 
 // Subscriber subscribes to streams of a room. Events:
 //   change   what is received is not what it was, see `received`
-//   layers   detail { line, substream, temporal }: what the node sends of a line changed
+//   layers   the node sends another layer of something
 //   message  detail { feed, text }: somebody said something
 //   down, up  its connection was lost and is being made anew; it is there
 export class Subscriber extends EventTarget {
-  // received is what flows, by feed and its mid: { feed, mid, line, type, track, layers }, where line is our own mid.
+  // received is what flows, by feed and its mid: { feed, mid, line, type, track }, where line is our own mid.
   received = new Map();
 
   #session;
@@ -110,7 +110,7 @@ export class Subscriber extends EventTarget {
     if (jsep) {
       this.#inTurn(() => this.#offered({ data, jsep })).catch(err => console.warn('offer:', err));
     } else if (data.mid !== undefined) {
-      this.dispatchEvent(new CustomEvent('layers', { detail: { line: data.mid, substream: data.substream, temporal: data.temporal } }));
+      this.dispatchEvent(new Event('layers'));
     }
   }
 
@@ -145,7 +145,7 @@ export class Subscriber extends EventTarget {
       const key = keyOf(l.feed_id, l.feed_mid);
       this.#subscribed.set(key, { feed: l.feed_id, mid: l.feed_mid });
       this.received.set(key, {
-        feed: l.feed_id, mid: l.feed_mid, line: l.mid, type: l.type, track: tracks.get(l.mid), simulcast: l.simulcast,
+        feed: l.feed_id, mid: l.feed_mid, line: l.mid, type: l.type, track: tracks.get(l.mid),
       });
     }
     this.dispatchEvent(new Event('change'));

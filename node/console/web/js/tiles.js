@@ -26,8 +26,8 @@ export class Stage {
   }
 
   // show makes the tiles those of the list, in its order. An entry is
-  //   { key, display, own, screen, video, audio, dark, muted, talking, layered, quality }
-  // with tracks or null for video and audio.
+  //   { key, display, own, watching, screen, video, audio, dark, muted, talking, layered, quality }
+  // with tracks or null for video and audio. watching says that nobody sees it.
   show(list) {
     const keys = new Set(list.map(e => e.key));
     for (const [key, tile] of this.#tiles) {
@@ -141,7 +141,7 @@ class Tile {
     this.element.remove();
   }
 
-  show({ display, own, screen, video, audio, dark, muted, talking, layered, quality }) {
+  show({ display, own, watching, screen, video, audio, dark, muted, talking, layered, quality }) {
     const tracks = [video, audio].filter(Boolean);
     if (tracks.length !== this.#tracks.length || tracks.some((t, i) => t !== this.#tracks[i])) {
       this.#tracks = tracks;
@@ -156,7 +156,8 @@ class Tile {
     classList.toggle('layered', Boolean(layered));
     this.#video.classList.toggle('mirrored', Boolean(own && !screen));
     this.talking(talking);
-    const whose = own ? (screen ? 'Your screen' : `${display} (you)`) : screen ? `${display}’s screen` : display;
+    const me = watching ? `${display} (you, not seen by others)` : `${display} (you)`;
+    const whose = own ? (screen ? 'Your screen' : me) : screen ? `${display}’s screen` : display;
     write(this.#name, whose);
     this.element.setAttribute('aria-label', whose);
     this.#label = whose;
@@ -179,7 +180,8 @@ class Tile {
     this.#figures.replaceChildren(...spans);
   }
 
-  width(px) { this.element.style.setProperty('--tile-width', `${Math.floor(px)}px`); }
+  // width is rounded so that the picture's height is whole pixels too.
+  width(px) { this.element.style.setProperty('--tile-width', `${Math.floor(px / 16) * 16}px`); }
 
   enlarged(is, can) {
     this.#enlarge.hidden = !can;
