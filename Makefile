@@ -14,7 +14,7 @@ ARGS     ?=
 # What "make run" adds when there is no cardea.yaml: the room that Janus's demos expect.
 DEMO := $(if $(wildcard cardea.yaml),,--videoroom-rooms '[{room: 1234, description: Demo Room, publishers: 6}]')
 
-.PHONY: build run test check e2e race soak bench microbench fuzz lint generate conformance help clean
+.PHONY: build run test check e2e race system soak bench microbench fuzz lint generate conformance help clean
 
 build: ## build the program, one static binary: bin/cardea (what plain "make" does)
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/cardea ./node/cardea
@@ -25,14 +25,18 @@ run: build ## build and run a node here, with a page to try it; ARGS are options
 	@echo
 	@exec ./bin/cardea run --data-dir .data $(DEMO) $(ARGS)
 
-test: check race e2e ## everything that must pass: vet, unit tests with the race detector, browsers. Installs what it needs
+test: check race system e2e ## everything that must pass: vet, tests with the race detector, browsers. Installs what it needs
 
 check: ## go vet
 	go vet ./...
 
 race: ## unit tests with the race detector
 	@e2e/setup.sh gcc=gcc gcc=libc6-dev
-	CGO_ENABLED=1 go test -race ./...
+	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^cardea/e2e')
+
+system: ## whole nodes from outside, with the race detector; one package at a time, since they watch the clock
+	@e2e/setup.sh gcc=gcc gcc=libc6-dev ip=iproute2
+	CGO_ENABLED=1 go test -race -p 1 ./e2e/...
 
 e2e: build ## tests with real browsers and Janus's own client library
 	@e2e/setup.sh node=nodejs npm=npm chromium=chromium openssl=openssl

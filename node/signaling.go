@@ -42,9 +42,8 @@ func (n *Node) addSignaling() error {
 		return err
 	}
 	n.services = append(n.services, service{"janus", server.Run})
-	n.addTransports(server)
 	n.addFigures(server, rooms)
-	return nil
+	return n.addTransports(server)
 }
 
 // never turns a configured 0, which switches a timeout off, into what the server knows for that.

@@ -174,10 +174,8 @@ func TestWebSocket(t *testing.T) {
 	g.atLeast(5, "cardea_janus_errors_total")
 }
 
-// floodRequests sends as many requests as n connections take in three seconds.
+// floodRequests sends more requests than it may by n connections, for three seconds.
 func (s *stage) floodRequests(ctx context.Context, n int) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
 	var work sync.WaitGroup
 	for range n {
 		ws, err := s.socket(ctx, "janus-protocol")
@@ -186,16 +184,18 @@ func (s *stage) floodRequests(ctx context.Context, n int) {
 			continue
 		}
 		work.Go(func() {
-			defer ws.CloseNow()
-			work.Go(func() {
-				for {
-					if _, _, err := ws.Read(context.Background()); err != nil {
-						return
-					}
+			for {
+				if _, _, err := ws.Read(context.Background()); err != nil {
+					return
 				}
-			})
-			flood(ctx, 500, 3*time.Second, func() {
-				_ = ws.Write(ctx, websocket.MessageText, []byte(`{"janus":"info","transaction":"flood"}`))
+			}
+		})
+		work.Go(func() {
+			defer ws.CloseNow()
+			limited, cancel := context.WithTimeout(ctx, 4*time.Second)
+			defer cancel()
+			flood(limited, 100, 3*time.Second, func() {
+				_ = ws.Write(limited, websocket.MessageText, []byte(`{"janus":"info","transaction":"flood"}`))
 			})
 		})
 	}

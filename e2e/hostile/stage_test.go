@@ -244,6 +244,7 @@ func (s *stage) restored(before holdings) {
 			if now.goroutines > before.goroutines+2 {
 				_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
 			}
+			hp, _ := os.Create("/tmp/hostile.heap"); _ = pprof.Lookup("heap").WriteTo(hp, 0); hp.Close() //XX
 			return
 		}
 		s.rest(500 * time.Millisecond)

@@ -167,7 +167,7 @@ func (p *Peer) answerNACK(d *downTrack, seqs rtcp.NACKs, now int64, out *udp.Out
 			continue
 		}
 		n := d.retransmit(seq, now, p.feedback.rtt, out)
-		p.feedback.repair -= int64(n)
+		p.feedback.repair -= int64(max(n, vainCost))
 		if n == 0 {
 			p.env.Metrics.RetransmissionsRefused.Add(1)
 			continue
@@ -181,6 +181,9 @@ const (
 	repairShare = 0.3
 	repairFloor = 200_000 // bits/s
 	repairBurst = int64(64 << 10)
+	// vainCost is what looking for a packet in vain counts, bytes: it takes the stream's lock, and a client that asks for what
+	// never was should not have it thousands of times a second.
+	vainCost = 32
 )
 
 // refillRepair lets retransmissions cost what the time since the last call allows.

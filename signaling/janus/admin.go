@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"runtime/debug"
 	"strings"
@@ -87,9 +88,7 @@ var (
 func merge(tables ...map[string]adminVerb) map[string]adminVerb {
 	all := map[string]adminVerb{}
 	for _, t := range tables {
-		for name, v := range t {
-			all[name] = v
-		}
+		maps.Copy(all, t)
 	}
 	return all
 }

@@ -36,7 +36,8 @@ export class Subscriber extends EventTarget {
     this.#ice = ice;
   }
 
-  get handle() { return this.#handle; }
+  // handle is what receives, null before anything is.
+  get handle() { return this.#connection && this.#handle; }
 
   // want says which streams are to be received, from now on: [{ feed, mid, data }], where data says that it is a data line.
   want(streams) {
