@@ -12,7 +12,7 @@ ROUNDS   ?= 1
 ARGS     ?=
 
 # What "make run" adds when there is no cardea.yaml: the room that Janus's demos expect.
-DEMO := $(if $(wildcard cardea.yaml),,--videoroom-rooms '[{room: 1234, description: Demo Room, publishers: 6}]')
+DEMO := $(if $(wildcard cardea.yaml),,--videoroom-rooms '[{room: 1234, description: Demo Room, publishers: 6, notify_joining: true, audiolevel_event: true, audio_active_packets: 15, audio_level_average: 60}]')
 
 .PHONY: build run test check e2e race system soak bench microbench fuzz lint generate conformance help clean
 

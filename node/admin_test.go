@@ -40,8 +40,10 @@ func TestAdminAPI(t *testing.T) {
 	for _, tt := range []struct{ body, want string }{
 		{`{"janus":"set_log_level","level":7,"transaction":"1"}`, `"code":403`},
 		{`{"janus":"set_log_level","level":2,"admin_secret":"adm","transaction":"1"}`, `"level":2`},
-		{`{"janus":"query_transport","transport":"janus.transport.http","request":{"request":"connections"},"admin_secret":"adm","transaction":"1"}`,
-			`"connections":{"admin_http":1,"http":0}`},
+		{
+			`{"janus":"query_transport","transport":"janus.transport.http","request":{"request":"connections"},"admin_secret":"adm","transaction":"1"}`,
+			`"connections":{"admin_http":1,"http":0}`,
+		},
 		{`{"janus":"message_plugin","plugin":"janus.plugin.echotest","request":{"x":1},"admin_secret":"adm","transaction":"1"}`, `"response":{"x":1}`},
 	} {
 		resp, err := h.Post("http://127.0.7.60:7088/admin", "application/json", strings.NewReader(tt.body))

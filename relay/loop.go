@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 
 	"cardea/relay/ice"
 	"cardea/relay/peer"
@@ -156,8 +157,8 @@ func (l *loop) media(p *peer.Peer, b []byte, now int64) {
 
 // appendOnce appends a stream unless it is there: few streams bring packets in one batch.
 func appendOnce(dirty []*stream.Stream, s *stream.Stream) []*stream.Stream {
-	for i := len(dirty) - 1; i >= 0; i-- {
-		if dirty[i] == s {
+	for _, d := range slices.Backward(dirty) {
+		if d == s {
 			return dirty
 		}
 	}
@@ -206,7 +207,7 @@ func (l *loop) stun(b []byte, path ice.Path, now int64) {
 // send puts a reply into the outbox, or onto its TCP connection.
 func (l *loop) send(b []byte, path ice.Path) {
 	if path.Conn != nil {
-		path.Conn.Write(b)
+		_ = path.Conn.Write(b) // what a full queue drops, it counts
 		return
 	}
 	copy(l.out.Reserve(int(path.Socket), path.Remote, len(b)), b)

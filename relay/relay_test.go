@@ -271,8 +271,15 @@ func FuzzDatagram(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, seed := range [][]byte{
-		nil, {0}, {0x80}, make([]byte, 12), {0x80, 200, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0}, {22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0},
-		{0x40, 0, 0, 4, 1, 2, 3, 4}, {255}, check(f, to), check(f, plane.Transport{Ufrag: "nobody", Pwd: "wrong"}),
+		nil,
+		{0},
+		{0x80},
+		make([]byte, 12),
+		{0x80, 200, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0},
+		{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0},
+		{0x40, 0, 0, 4, 1, 2, 3, 4},
+		{255},
+		check(f, to), check(f, plane.Transport{Ufrag: "nobody", Pwd: "wrong"}),
 		stun.MustBuild(stun.BindingRequest, stun.TransactionID).Raw, stun.MustBuild(stun.BindingSuccess, stun.TransactionID).Raw,
 		stun.MustBuild(stun.NewType(stun.MethodAllocate, stun.ClassRequest), stun.TransactionID).Raw,
 	} {

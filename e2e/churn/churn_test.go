@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -25,6 +26,7 @@ const (
 	usualTime = 15 * time.Second // unless CHURN says otherwise
 	warmUp    = 10 * time.Second
 	crowd     = 12               // clients at a time
+	warmCrowd = 20               // clients at a time in the warm-up
 	stepTime  = 20 * time.Second // for each step of a client; a busy machine takes its time
 	// settleTime is how long the node may take to forget everybody: a session may be reclaimed for 10 s, and is looked at
 	// every two.
@@ -32,8 +34,9 @@ const (
 	heapShare  = 0.05 // by which the live heap may differ in the end
 )
 
-// TestChurn lets clients come and go and wants the node to be afterwards what it was before. "Before" is after a short
-// churn: what Go and the node make once, at the first client, stays.
+// TestChurn lets clients come and go and wants the node to be afterwards what it was before. "Before" is after a short churn
+// of a larger crowd: what is made once, at the first client, stays, and so do Go's records of goroutines and its tables,
+// as large as they had to be for the most that were there at a time.
 func TestChurn(t *testing.T) {
 	lasting := usualTime
 	if text := os.Getenv("CHURN"); text != "" {
@@ -47,18 +50,20 @@ func TestChurn(t *testing.T) {
 	idle := node.measure(t, began)
 
 	first := newChurn()
-	first.run(t.Context(), warmUp)
+	first.run(t.Context(), warmCrowd, warmUp)
 	before := node.settled(t, began)
 
 	c := newChurn()
 	busiest := make(chan figures, 1)
 	halfway := time.AfterFunc(lasting/2, func() { busiest <- node.measure(t, began) })
 	defer halfway.Stop()
-	c.run(t.Context(), lasting)
+	c.run(t.Context(), crowd, lasting)
 	during := <-busiest
 	after := node.settled(t, began)
 
-	t.Logf("\n%s", table(map[string]figures{"1 idle, before anybody came": idle, "2 after a warm-up": before, "3 during the churn": during, "4 after the churn": after}))
+	t.Logf("\n%s", table(map[string]figures{
+		"1 idle, before anybody came": idle, "2 after a warm-up": before, "3 during the churn": during, "4 after the churn": after,
+	}))
 	t.Logf("%v of churn, %d clients at a time:\n%s", lasting, crowd, c.summary())
 	for what, n := range c.failures {
 		t.Errorf("%d clients failed: %s", n, what)
@@ -103,22 +108,12 @@ func table(rows map[string]figures) string {
 	var out bytes.Buffer
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tat\tgoroutines\tlive heap, KiB\topen files\tresident, MiB\tsessions\tpeers\tstreams\t")
-	for _, name := range slices.Sorted(mapKeys(rows)) {
+	for _, name := range slices.Sorted(maps.Keys(rows)) {
 		f := rows[name]
 		fmt.Fprintf(w, "%s\t%v\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", name, f.at, f.goroutines, f.heap>>10, f.files, f.resident>>20, f.sessions, f.peers, f.streams)
 	}
 	_ = w.Flush()
 	return out.String()
-}
-
-func mapKeys(m map[string]figures) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // churn is clients coming and going.
@@ -149,12 +144,7 @@ func (c *churn) failed(err error) {
 func (c *churn) summary() string {
 	var out bytes.Buffer
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
-	keys := make([]string, 0, len(c.done))
-	for k := range c.done {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
+	for _, k := range slices.Sorted(maps.Keys(c.done)) {
 		fmt.Fprintf(w, "  %s\t%d\n", k, c.done[k])
 	}
 	fmt.Fprintf(w, "  packets received\t%d\n  packets lost\t%d\n", c.packets, c.lost)
@@ -162,8 +152,8 @@ func (c *churn) summary() string {
 	return out.String()
 }
 
-// run keeps the crowd coming for a time, and returns when the last has gone.
-func (c *churn) run(ctx context.Context, lasting time.Duration) {
+// run keeps so many clients coming for a time, and returns when the last has gone.
+func (c *churn) run(ctx context.Context, crowd int, lasting time.Duration) {
 	deadline := time.Now().Add(lasting)
 	var clients sync.WaitGroup
 	for range crowd {
@@ -185,6 +175,7 @@ type guest struct {
 	client      *caller.Client
 	publisher   *caller.Publisher
 	subscribers []*caller.Subscriber
+	own         []bool // whether each is a subscriber of the guest itself
 }
 
 // live is one client's life: join, publish, subscribe to some who are there, stay a little, and go in one of several ways.
@@ -271,14 +262,19 @@ func (g *guest) subscribe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g.subscribers = append(g.subscribers, s)
+	g.subscribers, g.own = append(g.subscribers, s), append(g.own, feed == g.publisher.ID)
 	return nil
 }
 
-// received looks at what came. A subscription's publisher may have vanished before its first packet, but never one's own.
+// received looks at what came. A publisher may have vanished before the first packet, but not oneself.
 func (g *guest) received(ctx context.Context) error {
-	for _, s := range g.subscribers {
+	for i, s := range g.subscribers {
 		for _, kind := range []string{"audio", "video"} {
+			if g.own[i] {
+				if _, err := s.Track(ctx, kind); err != nil {
+					return err
+				}
+			}
 			if track := s.Received(kind); track != nil {
 				f := track.Figures()
 				g.churn.mu.Lock()
@@ -288,7 +284,6 @@ func (g *guest) received(ctx context.Context) error {
 			}
 		}
 	}
-	_ = ctx
 	return nil
 }
 

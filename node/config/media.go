@@ -33,7 +33,8 @@ type Media struct {
 	MaxBitrate Bitrate `yaml:"max_bitrate"`
 }
 
-// TURN is the STUN and TURN server. STUN answers everybody; without users and secrets TURN relays for nobody.
+// TURN is the STUN and TURN server. STUN answers everybody; without users and secrets TURN relays to this node alone, for
+// visitors of the console's page.
 type TURN struct {
 	// Enabled says whether the node relays at all.
 	Enabled bool `yaml:"enabled"`

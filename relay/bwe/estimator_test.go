@@ -71,8 +71,12 @@ func TestRandomLoss(t *testing.T) {
 // Jitter and packets that come in lumps are not congestion.
 func TestJitter(t *testing.T) {
 	for _, x := range []struct{ jitter, lumps time.Duration }{
-		{jitter: 5 * time.Millisecond}, {jitter: 20 * time.Millisecond}, {jitter: 40 * time.Millisecond},
-		{lumps: 10 * time.Millisecond}, {lumps: 20 * time.Millisecond}, {lumps: 40 * time.Millisecond},
+		{jitter: 5 * time.Millisecond},
+		{jitter: 20 * time.Millisecond},
+		{jitter: 40 * time.Millisecond},
+		{lumps: 10 * time.Millisecond},
+		{lumps: 20 * time.Millisecond},
+		{lumps: 40 * time.Millisecond},
 	} {
 		l := jittery(x.jitter, x.lumps)
 		c := newCall(t, l, Config{})

@@ -19,8 +19,10 @@ const (
 )
 
 // names holds the SDP encoding names in lower case.
-var names = [...]string{Other: "other", Opus: "opus", RED: "red", PCMU: "pcmu", PCMA: "pcma", G722: "g722",
-	VP8: "vp8", VP9: "vp9", H264: "h264", H265: "h265", AV1: "av1"}
+var names = [...]string{
+	Other: "other", Opus: "opus", RED: "red", PCMU: "pcmu", PCMA: "pcma", G722: "g722",
+	VP8: "vp8", VP9: "vp9", H264: "h264", H265: "h265", AV1: "av1",
+}
 
 // ByName returns the format of an SDP encoding name in lower case; Other when it is none that is looked into.
 func ByName(name string) Format {

@@ -45,37 +45,55 @@ func TestParse(t *testing.T) {
 		{"opus", Opus, "7c0102", Info{Temporal: -1, Spatial: -1}},
 		{"empty", VP8, "", Info{Temporal: -1, Spatial: -1}},
 
-		{"vp8 bare keyframe, 640x480", VP8, "10 d0020 0 9d012a 8002 e001",
-			Info{Keyframe: true, FrameStart: true, Temporal: -1, Spatial: -1, Width: 640, Height: 480}},
-		{"vp8 scaled size", VP8, "10 100000 9d012a 8042 e0c1",
-			Info{Keyframe: true, FrameStart: true, Temporal: -1, Spatial: -1, Width: 640, Height: 480}},
+		{
+			"vp8 bare keyframe, 640x480", VP8, "10 d0020 0 9d012a 8002 e001",
+			Info{Keyframe: true, FrameStart: true, Temporal: -1, Spatial: -1, Width: 640, Height: 480},
+		},
+		{
+			"vp8 scaled size", VP8, "10 100000 9d012a 8042 e0c1",
+			Info{Keyframe: true, FrameStart: true, Temporal: -1, Spatial: -1, Width: 640, Height: 480},
+		},
 		{"vp8 interframe", VP8, "10 31", Info{FrameStart: true, Temporal: -1, Spatial: -1}},
 		{"vp8 continued", VP8, "00 10", Info{Temporal: -1, Spatial: -1}},
 		{"vp8 second partition", VP8, "11 10", Info{Temporal: -1, Spatial: -1}},
-		{"vp8 15-bit picture, tl0, tid 2 with sync", VP8, "b0 f0 9234 07 a5 11",
-			Info{FrameStart: true, Discardable: true, LayerSync: true, Temporal: 2, Spatial: -1, PictureBits: 15, PictureID: 0x1234, HasTL0: true, TL0: 7}},
+		{
+			"vp8 15-bit picture, tl0, tid 2 with sync", VP8, "b0 f0 9234 07 a5 11",
+			Info{FrameStart: true, Discardable: true, LayerSync: true, Temporal: 2, Spatial: -1, PictureBits: 15, PictureID: 0x1234, HasTL0: true, TL0: 7},
+		},
 		{"vp8 7-bit picture", VP8, "90 80 7f 11", Info{FrameStart: true, Temporal: -1, Spatial: -1, PictureBits: 7, PictureID: 0x7f}},
 		{"vp8 keyidx alone is no tid", VP8, "90 10 c5 11", Info{FrameStart: true, Temporal: -1, Spatial: -1}},
 		{"vp8 cut short", VP8, "90 f0 92", Info{Temporal: -1, Spatial: -1}},
 
-		{"vp9 keyframe with structure", VP9, "8a 8123 18 0500 02d0 01 04 03 82498342",
-			Info{Keyframe: true, FrameStart: true, Temporal: -1, Spatial: -1, PictureBits: 15, PictureID: 0x123, Width: 1280, Height: 720}},
-		{"vp9 keyframe, size in the frame", VP9, "88 7f 82 49 83 42 00 4ff0 2cf0",
-			Info{Keyframe: true, FrameStart: true, Temporal: -1, Spatial: -1, PictureBits: 7, PictureID: 0x7f, Width: 1280, Height: 720}},
+		{
+			"vp9 keyframe with structure", VP9, "8a 8123 18 0500 02d0 01 04 03 82498342",
+			Info{Keyframe: true, FrameStart: true, Temporal: -1, Spatial: -1, PictureBits: 15, PictureID: 0x123, Width: 1280, Height: 720},
+		},
+		{
+			"vp9 keyframe, size in the frame", VP9, "88 7f 82 49 83 42 00 4ff0 2cf0",
+			Info{Keyframe: true, FrameStart: true, Temporal: -1, Spatial: -1, PictureBits: 7, PictureID: 0x7f, Width: 1280, Height: 720},
+		},
 		{"vp9 intra-only frame", VP9, "88 05 86", Info{FrameStart: true, Temporal: -1, Spatial: -1, PictureBits: 7, PictureID: 5}},
 		{"vp9 encrypted keyframe", VP9, "88 05 31", Info{Keyframe: true, FrameStart: true, Temporal: -1, Spatial: -1, PictureBits: 7, PictureID: 5}},
-		{"vp9 three layers, base of a keyframe", VP9, "ae 8001 00 07 58 0140 00b4 0280 0168 0500 02d0 01 00 82498342",
-			Info{Keyframe: true, FrameStart: true, FrameEnd: true, Temporal: 0, Spatial: 0, PictureBits: 15, PictureID: 1, HasTL0: true, TL0: 7, Width: 1280, Height: 720}},
-		{"vp9 upper layer of the keyframe", VP9, "ac 8001 05 07 82",
-			Info{FrameStart: true, FrameEnd: true, Temporal: 0, Spatial: 2, PictureBits: 15, PictureID: 1, HasTL0: true, TL0: 7}},
-		{"vp9 flexible, predicted from two", VP9, "fc 8001 52 03 04 82",
-			Info{FrameStart: true, FrameEnd: true, LayerSync: true, Flexible: true, Temporal: 2, Spatial: 1, PictureBits: 15, PictureID: 1}},
+		{
+			"vp9 three layers, base of a keyframe", VP9, "ae 8001 00 07 58 0140 00b4 0280 0168 0500 02d0 01 00 82498342",
+			Info{Keyframe: true, FrameStart: true, FrameEnd: true, Temporal: 0, Spatial: 0, PictureBits: 15, PictureID: 1, HasTL0: true, TL0: 7, Width: 1280, Height: 720},
+		},
+		{
+			"vp9 upper layer of the keyframe", VP9, "ac 8001 05 07 82",
+			Info{FrameStart: true, FrameEnd: true, Temporal: 0, Spatial: 2, PictureBits: 15, PictureID: 1, HasTL0: true, TL0: 7},
+		},
+		{
+			"vp9 flexible, predicted from two", VP9, "fc 8001 52 03 04 82",
+			Info{FrameStart: true, FrameEnd: true, LayerSync: true, Flexible: true, Temporal: 2, Spatial: 1, PictureBits: 15, PictureID: 1},
+		},
 		{"vp9 spatial id out of bounds", VP9, "a8 01 0e 00 82", Info{FrameStart: true, Temporal: 0, Spatial: -1, PictureBits: 7, PictureID: 1, HasTL0: true, Keyframe: true}},
 		{"vp9 structure cut short", VP9, "8a 01 b8 0500", Info{FrameStart: true, Temporal: -1, Spatial: -1, PictureBits: 7, PictureID: 1}},
 
 		// Parameters as libx264 writes them for 1280x720, high profile.
-		{"h264 sps", H264, "67 64001f acd940 5005bb 011000 000300 100000 0303c0 f18319 60",
-			Info{Keyframe: true, Temporal: -1, Spatial: -1, Width: 1280, Height: 720}},
+		{
+			"h264 sps", H264, "67 64001f acd940 5005bb 011000 000300 100000 0303c0 f18319 60",
+			Info{Keyframe: true, Temporal: -1, Spatial: -1, Width: 1280, Height: 720},
+		},
 		// Constrained baseline, 640x360 (cropped from 640x368).
 		{"h264 stap with cropped sps", H264, "78 000c 6742c01e d900 a02ff970 1100 0004 68cb83cb", Info{Keyframe: true, Temporal: -1, Spatial: -1, Width: 640, Height: 360}},
 		{"h264 stap without sps", H264, "78 0002 6811 0002 6511", Info{Temporal: -1, Spatial: -1}},

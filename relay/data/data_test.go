@@ -223,20 +223,20 @@ func TestRefusals(t *testing.T) {
 			return err
 		}, Stats{Refused: 1}},
 		{"label too long", func(s *sctp.Stream) error {
-			open := appendOpen(nil, Reliability{}, strings.Repeat("x", MaxName+1), "")
+			open := openMessage(Reliability{}, strings.Repeat("x", MaxName+1), "")
 			_, err := s.WriteSCTP(open, sctp.PayloadTypeWebRTCDCEP)
 			return err
 		}, Stats{Refused: 1}},
 		{"opened twice", func(s *sctp.Stream) error {
 			for range 2 {
-				if _, err := s.WriteSCTP(appendOpen(nil, Reliability{}, "x", ""), sctp.PayloadTypeWebRTCDCEP); err != nil {
+				if _, err := s.WriteSCTP(openMessage(Reliability{}, "x", ""), sctp.PayloadTypeWebRTCDCEP); err != nil {
 					return err
 				}
 			}
 			return nil
 		}, Stats{Ignored: 1}},
 		{"too large", func(s *sctp.Stream) error {
-			if _, err := s.WriteSCTP(appendOpen(nil, Reliability{}, "x", ""), sctp.PayloadTypeWebRTCDCEP); err != nil {
+			if _, err := s.WriteSCTP(openMessage(Reliability{}, "x", ""), sctp.PayloadTypeWebRTCDCEP); err != nil {
 				return err
 			}
 			_, err := s.WriteSCTP(make([]byte, DefaultMaxMessage+1), sctp.PayloadTypeWebRTCBinary)
@@ -251,7 +251,7 @@ func TestRefusals(t *testing.T) {
 				if strings.HasPrefix(tt.name, "stream") {
 					id = MaxStreams
 					tt.write = func(s *sctp.Stream) error {
-						_, err := s.WriteSCTP(appendOpen(nil, Reliability{}, "x", ""), sctp.PayloadTypeWebRTCDCEP)
+						_, err := s.WriteSCTP(openMessage(Reliability{}, "x", ""), sctp.PayloadTypeWebRTCDCEP)
 						return err
 					}
 				}
@@ -287,7 +287,7 @@ func TestTooManyChannels(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.WriteSCTP(appendOpen(nil, Reliability{}, fmt.Sprint(id), ""), sctp.PayloadTypeWebRTCDCEP); err != nil {
+			if _, err := s.WriteSCTP(openMessage(Reliability{}, fmt.Sprint(id), ""), sctp.PayloadTypeWebRTCDCEP); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(10 * time.Millisecond)

@@ -74,13 +74,13 @@ func parseOpen(b []byte) (r Reliability, label, protocol string, ok bool) {
 	return r, string(names[:n]), string(names[n:]), true
 }
 
-// appendOpen appends an open message; the names are at most [MaxName] bytes.
-func appendOpen(dst []byte, r Reliability, label, protocol string) []byte {
+// openMessage makes an open message; the names are at most [MaxName] bytes.
+func openMessage(r Reliability, label, protocol string) []byte {
 	kind := byte(r.Partial)
 	if r.Unordered {
 		kind |= channelUnordered
 	}
-	dst = append(dst, messageOpen, kind)
+	dst := append(make([]byte, 0, openHeaderSize+len(label)+len(protocol)), messageOpen, kind)
 	dst = binary.BigEndian.AppendUint16(dst, priorityNormal)
 	dst = binary.BigEndian.AppendUint32(dst, r.Limit)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(label)))

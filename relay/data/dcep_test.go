@@ -23,7 +23,7 @@ func TestOpenMessage(t *testing.T) {
 		if r != tt.reliability || label != tt.label || protocol != tt.protocol || ok != tt.ok {
 			t.Errorf("%s: %+v, %q, %q, %v", tt.name, r, label, protocol, ok)
 		}
-		if got := string(appendOpen(nil, tt.reliability, tt.label, tt.protocol)); got != tt.message {
+		if got := string(openMessage(tt.reliability, tt.label, tt.protocol)); got != tt.message {
 			t.Errorf("%s: wrote %q, want %q", tt.name, got, tt.message)
 		}
 	}
@@ -39,8 +39,8 @@ func TestOpenMessage(t *testing.T) {
 		"unknown kind":   "\x03\x03\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00",
 		"label cut":      "\x03\x00\x01\x00\x00\x00\x00\x00\x00\x02\x00\x00a",
 		"something more": "\x03\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00a",
-		"long label":     string(appendOpen(nil, Reliability{}, long, "")),
-		"long protocol":  string(appendOpen(nil, Reliability{}, "", long)),
+		"long label":     string(openMessage(Reliability{}, long, "")),
+		"long protocol":  string(openMessage(Reliability{}, "", long)),
 	} {
 		if _, _, _, ok := parseOpen([]byte(m)); ok {
 			t.Errorf("%s: accepted", name)
@@ -49,13 +49,13 @@ func TestOpenMessage(t *testing.T) {
 }
 
 func FuzzParseOpen(f *testing.F) {
-	f.Add(appendOpen(nil, Reliability{true, Lifetime, 300}, "label", "protocol"))
+	f.Add(openMessage(Reliability{true, Lifetime, 300}, "label", "protocol"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, label, protocol, ok := parseOpen(b)
 		if !ok {
 			return
 		}
-		again, l, p, ok := parseOpen(appendOpen(nil, r, label, protocol))
+		again, l, p, ok := parseOpen(openMessage(r, label, protocol))
 		if !ok || again != r || l != label || p != protocol {
 			t.Fatalf("%+v %q %q came back as %+v %q %q, %v", r, label, protocol, again, l, p, ok)
 		}

@@ -132,7 +132,7 @@ func (a *Association) deliver(m Message) int {
 	}
 	n := 0
 	if opening {
-		open := appendOpen(nil, c.reliability, c.label, c.protocol)
+		open := openMessage(c.reliability, c.label, c.protocol)
 		if _, err := c.stream.WriteSCTP(open, sctp.PayloadTypeWebRTCDCEP); err != nil {
 			return 0 // the association is over
 		}

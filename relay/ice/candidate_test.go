@@ -97,7 +97,9 @@ func TestCandidates(t *testing.T) {
 		{"none", nil, nil, ""},
 		{"families take turns, IPv6 first", []netip.Addr{private, second, v6}, nil, "2001:db8::5 10.0.0.5 10.0.1.5"},
 		{
-			"unusable and repeated ones", []netip.Addr{{}, ip("0.0.0.0"), ip("fe80::1"), ip("fe80::1%eth0"), ip("ff02::1"), ip("224.0.0.1"), ip("127.0.0.2"), private, private, ip("::ffff:10.0.0.5")}, nil,
+			"unusable and repeated ones",
+			[]netip.Addr{{}, ip("0.0.0.0"), ip("fe80::1"), ip("fe80::1%eth0"), ip("ff02::1"), ip("224.0.0.1"), ip("127.0.0.2"), private, private, ip("::ffff:10.0.0.5")},
+			nil,
 			"127.0.0.2 10.0.0.5",
 		},
 		{"public replaces all of its family", []netip.Addr{private, second, v6}, []Mapping{{Public: public}}, "2001:db8::5 198.51.100.5"},

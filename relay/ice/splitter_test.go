@@ -91,7 +91,7 @@ func (h *harness) wantFrame(want string) {
 func (h *harness) wantClosed(c net.Conn, want bool) {
 	h.t.Helper()
 	synctest.Wait()
-	c.SetReadDeadline(time.Now().Add(time.Nanosecond))
+	_ = c.SetReadDeadline(time.Now().Add(time.Nanosecond))
 	_, err := c.Read(make([]byte, 1))
 	if got := errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe); got != want {
 		h.t.Errorf("closed %v (%v), want %v", got, err, want)

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/subtle"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -110,31 +109,45 @@ var profiles = []dtls.SRTPProtectionProfile{
 	dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80,
 }
 
-// runDTLS makes the handshake, lets media flow, and waits for the end of the connection. It returns the reason for
-// hanging up in Janus's words.
-func (p *Peer) runDTLS(ctx context.Context, active bool, announced []plane.Fingerprint) string {
-	config := &dtls.Config{
-		Certificates:            []tls.Certificate{p.env.Certificate},
-		SRTPProtectionProfiles:  profiles,
-		ClientAuth:              dtls.RequireAnyClientCert,
-		InsecureSkipVerify:      true, // self-signed by design: the fingerprint is what is verified
-		InsecureSkipVerifyHello: true, // ICE has verified the address; the cookie would cost a round trip
-		ExtendedMasterSecret:    dtls.RequestExtendedMasterSecret,
-		FlightInterval:          flightInterval,
-		MTU:                     dtlsMTU,
-		LoggerFactory:           quiet{},
-		VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
+// newDTLS makes the node's end of the DTLS connection.
+func (p *Peer) newDTLS(active bool, announced []plane.Fingerprint) (*dtls.Conn, error) {
+	options := []dtls.Option{
+		dtls.WithCertificates(p.env.Certificate),
+		dtls.WithSRTPProtectionProfiles(profiles...),
+		dtls.WithInsecureSkipVerify(true), // self-signed by design: the fingerprint is what is verified
+		dtls.WithExtendedMasterSecret(dtls.RequestExtendedMasterSecret),
+		dtls.WithFlightInterval(flightInterval),
+		dtls.WithMTU(dtlsMTU),
+		dtls.WithLoggerFactory(quiet{}),
+		dtls.WithVerifyPeerCertificate(func(raw [][]byte, _ [][]*x509.Certificate) error {
 			if len(raw) == 0 {
 				return errFingerprint
 			}
 			return verifyFingerprint(raw[0], announced)
-		},
+		}),
 	}
-	dial := dtls.Server
 	if active {
-		dial = dtls.Client
+		client := make([]dtls.ClientOption, len(options))
+		for i, o := range options {
+			client[i] = o
+		}
+		return dtls.ClientWithOptions(p.wire, wireAddr{}, client...)
 	}
-	conn, err := dial(p.wire, wireAddr{}, config)
+	server := make([]dtls.ServerOption, len(options), len(options)+2)
+	for i, o := range options {
+		server[i] = o
+	}
+	server = append(server,
+		dtls.WithClientAuth(dtls.RequireAnyClientCert),
+		dtls.WithInsecureSkipVerifyHello(true), // ICE has verified the address; the cookie would cost a round trip
+	)
+	return dtls.ServerWithOptions(p.wire, wireAddr{}, server...)
+}
+
+// runDTLS makes the handshake, lets media flow, and waits for the end of the connection. It returns the reason for
+// hanging up in Janus's words.
+func (p *Peer) runDTLS(ctx context.Context, active bool, announced []plane.Fingerprint) string {
+	conn, err := p.newDTLS(active, announced)
 	if err != nil {
 		return p.handshakeFailed(err)
 	}

@@ -100,6 +100,7 @@ func (p *Peer) handleReport(r *rtcp.Packet, now int64, out *udp.Outbox) {
 		if rate, _, ok := r.REMB(); ok {
 			p.estimator.REMB(rate, now)
 		}
+	default: // what is for others, or nobody asked for
 	}
 }
 

@@ -74,7 +74,7 @@ func (p *Peer) send(b []byte) {
 	switch {
 	case path == nil:
 	case path.Conn != nil:
-		path.Conn.Write(b)
+		_ = path.Conn.Write(b) // what a full queue drops, it counts
 	default:
 		_ = p.env.Sockets[path.Socket].WriteTo(b, path.Remote) // counted there
 	}
@@ -101,7 +101,7 @@ func (r room) commit(packet []byte) {
 		r.out.Commit(len(packet))
 		return
 	}
-	r.path.Conn.Write(packet)
+	_ = r.path.Conn.Write(packet) // what a full queue drops, it counts
 }
 
 // checkICE ends a peer whose client never came or has gone silent.
@@ -121,6 +121,7 @@ func (p *Peer) checkICE(now int64) (down string) {
 		return "ICE failed"
 	case ice.Disconnected:
 		p.log.Info("the client has gone silent")
+	default:
 	}
 	return ""
 }

@@ -3,6 +3,7 @@ package rtcp
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -237,11 +238,8 @@ func appendChunks(dst []byte, symbols []uint8) []byte {
 			run++
 		}
 		vector := oneBitCount
-		for _, s := range symbols[:min(oneBitCount, len(symbols))] {
-			if s == symbolLarge {
-				vector = twoBitCount
-				break
-			}
+		if slices.Contains(symbols[:min(oneBitCount, len(symbols))], symbolLarge) {
+			vector = twoBitCount
 		}
 		var chunk uint16
 		n := min(vector, len(symbols))

@@ -42,15 +42,14 @@ func (w *writer) Forward(burst []*Packet, now int64, _ *udp.Outbox) {
 
 // feeder sends the packets of a 2 Mbit/s VP8 stream, 7 of 1,190 bytes a frame, without allocating.
 type feeder struct {
-	s       *Stream
-	h       rtp.Header
-	seq     int64
-	now     int64
-	picture uint16
-	frames  int
-	start   []byte
-	key     []byte
-	middle  []byte
+	s      *Stream
+	h      rtp.Header
+	seq    int64
+	now    int64
+	frames int
+	start  []byte
+	key    []byte
+	middle []byte
 }
 
 func newFeeder(s *Stream) *feeder {

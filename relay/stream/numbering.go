@@ -1,5 +1,7 @@
 package stream
 
+import "slices"
+
 // maxGap is the largest jump of a source's numbers that is taken for loss; behind a larger one numbers go on without it.
 const maxGap = 512
 
@@ -71,8 +73,8 @@ func (n *numbering) advance(in int64) (missing int) {
 
 // lookup returns the number that belongs to a late packet.
 func (n *numbering) lookup(in int64) (out int64, ok bool) {
-	for i := len(n.spans) - 1; i >= 0; i-- {
-		if s := n.spans[i]; in >= s.in {
+	for _, v := range slices.Backward(n.spans) {
+		if s := v; in >= s.in {
 			return in - s.offset, true
 		}
 	}

@@ -33,8 +33,14 @@ func TestRingRefuses(t *testing.T) {
 		seq  int64
 		want refusal
 	}{
-		{"first", 1000, taken}, {"same again", 1000, duplicate}, {"just before", 999, taken}, {"far before", 900, tooLate},
-		{"jump", 5000, taken}, {"before the jump", 1000, tooLate}, {"within", 4990, taken}, {"within again", 4990, duplicate},
+		{"first", 1000, taken},
+		{"same again", 1000, duplicate},
+		{"just before", 999, taken},
+		{"far before", 900, tooLate},
+		{"jump", 5000, taken},
+		{"before the jump", 1000, tooLate},
+		{"within", 4990, taken},
+		{"within again", 4990, duplicate},
 	} {
 		if got := put(&r, tt.seq, 100, 1, ms, 1); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)

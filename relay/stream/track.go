@@ -41,7 +41,6 @@ type Track struct {
 	cfg      TrackConfig
 	ids      extensionIDs
 	mid      []byte // what is written of cfg.Mid
-	rate     int64  // RTP ticks/s of the subscriber's first codec
 	fallback int64  // ns
 	delay    int32  // playout delay that replaces the publisher's, 24 bits; -1 for none
 

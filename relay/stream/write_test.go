@@ -13,9 +13,15 @@ import (
 )
 
 var publisherExtensions = []plane.Extension{
-	{ID: 1, URI: plane.ExtAudioLevel}, {ID: 2, URI: plane.ExtAbsSendTime}, {ID: 3, URI: plane.ExtTransportCC},
-	{ID: 4, URI: plane.ExtMid}, {ID: 5, URI: plane.ExtPlayoutDelay}, {ID: 6, URI: plane.ExtVideoOrientation},
-	{ID: 7, URI: plane.ExtAbsCaptureTime}, {ID: 8, URI: plane.ExtDependencyDescriptor}, {ID: 9, URI: plane.ExtRID},
+	{ID: 1, URI: plane.ExtAudioLevel},
+	{ID: 2, URI: plane.ExtAbsSendTime},
+	{ID: 3, URI: plane.ExtTransportCC},
+	{ID: 4, URI: plane.ExtMid},
+	{ID: 5, URI: plane.ExtPlayoutDelay},
+	{ID: 6, URI: plane.ExtVideoOrientation},
+	{ID: 7, URI: plane.ExtAbsCaptureTime},
+	{ID: 8, URI: plane.ExtDependencyDescriptor},
+	{ID: 9, URI: plane.ExtRID},
 	{ID: 10, URI: "urn:somebody's own"},
 }
 

@@ -20,8 +20,10 @@ func FuzzHandleDatagram(f *testing.F) {
 	}
 	f.Cleanup(func() { s.Close() })
 	id := stun.NewTransactionIDSetter([12]byte{1})
-	for _, m := range []stun.Method{stun.MethodBinding, stun.MethodAllocate, stun.MethodRefresh, stun.MethodCreatePermission,
-		stun.MethodChannelBind, stun.MethodSend, stun.MethodConnect, stun.MethodConnectionBind} {
+	for _, m := range []stun.Method{
+		stun.MethodBinding, stun.MethodAllocate, stun.MethodRefresh, stun.MethodCreatePermission,
+		stun.MethodChannelBind, stun.MethodSend, stun.MethodConnect, stun.MethodConnectionBind,
+	} {
 		f.Add(stun.MustBuild(id, stun.NewType(m, stun.ClassRequest)).Raw)
 		f.Add(stun.MustBuild(id, stun.NewType(m, stun.ClassRequest), stun.NewUsername("ann"), stun.NewRealm(testRealm),
 			stun.NewNonce("nonce"), stun.NewShortTermIntegrity("pw"), stun.Fingerprint).Raw)
@@ -51,8 +53,10 @@ func FuzzStream(f *testing.F) {
 	f.Add([]byte{0x00, 3, 0xFF, 0xFC}, byte(1))
 	f.Fuzz(func(t *testing.T, b []byte, piece byte) {
 		s := &Server{unauthorized: newSources(Rate{}, 1)}
-		c := &stream{Conn: &pieces{rest: b, size: int(piece) + 1}, server: s, peer: netip.MustParseAddrPort("192.0.2.9:1"),
-			buffer: make([]byte, firstBuffer)}
+		c := &stream{
+			Conn: &pieces{rest: b, size: int(piece) + 1}, server: s, peer: netip.MustParseAddrPort("192.0.2.9:1"),
+			buffer: make([]byte, firstBuffer),
+		}
 		p := make([]byte, maxRequest+1)
 		read := 0
 		for {

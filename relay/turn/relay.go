@@ -244,7 +244,7 @@ func (r *run) flush(to *relay) {
 		return
 	}
 	if to.stream != nil {
-		to.stream.write(r.buffer[:r.length])
+		_, _ = to.stream.write(r.buffer[:r.length]) // a connection that fails ends by itself
 	} else {
 		to.client.send(r.buffer[:r.length], r.size)
 	}

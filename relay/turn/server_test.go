@@ -3,6 +3,7 @@ package turn
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/netip"
 	"strings"
@@ -478,7 +479,7 @@ func TestStreamsThatTalkRubbish(t *testing.T) {
 			_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
 			if k, err := c.Read(make([]byte, 10)); err == nil {
 				t.Fatalf("%d bytes of answer", k)
-			} else if ne, ok := err.(net.Error); ok && ne.Timeout() {
+			} else if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
 				t.Fatal("the connection stays open")
 			}
 		})

@@ -161,7 +161,7 @@ func (c *stream) Read(p []byte) (int, error) {
 		if messageType(frame) == typeBinding {
 			if answer, ok := AppendBindingResponse(nil, frame, c.peer); ok {
 				s.stats.BindingAnswers.Add(1)
-				c.write(answer)
+				_, _ = c.write(answer) // a connection that fails ends by itself
 			}
 			continue
 		}

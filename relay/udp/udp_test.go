@@ -361,19 +361,19 @@ func TestCloseEndsReading(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if err := <-result; err != net.ErrClosed {
+			if err := <-result; !errors.Is(err, net.ErrClosed) {
 				t.Fatalf("ReadBatch: %v", err)
 			}
-			if _, err := s.ReadBatch(make([]Datagram, 4)); err != net.ErrClosed {
+			if _, err := s.ReadBatch(make([]Datagram, 4)); !errors.Is(err, net.ErrClosed) {
 				t.Fatalf("ReadBatch after Close: %v", err)
 			}
-			if err := s.WriteTo([]byte{1}, s.LocalAddr()); err != net.ErrClosed {
+			if err := s.WriteTo([]byte{1}, s.LocalAddr()); !errors.Is(err, net.ErrClosed) {
 				t.Fatalf("WriteTo after Close: %v", err)
 			}
 			b := s.NewBatch()
 			b.Reserve(s.LocalAddr(), 1)
 			b.Commit(1)
-			if err := b.Flush(); err != net.ErrClosed {
+			if err := b.Flush(); !errors.Is(err, net.ErrClosed) {
 				t.Fatalf("Flush after Close: %v", err)
 			}
 			s.Stats()

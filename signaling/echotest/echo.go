@@ -22,8 +22,10 @@ const dataLabel = "JanusDataChannel"
 const textPrefix = "Janus EchoTest here! You wrote: "
 
 // extensions are the header extensions the echo agrees to: all that the media plane knows.
-var extensions = []string{plane.ExtAudioLevel, plane.ExtAbsSendTime, plane.ExtTransportCC, plane.ExtMid, plane.ExtRID, plane.ExtRepairedRID,
-	plane.ExtAbsCaptureTime, plane.ExtPlayoutDelay, plane.ExtVideoOrientation, plane.ExtDependencyDescriptor}
+var extensions = []string{
+	plane.ExtAudioLevel, plane.ExtAbsSendTime, plane.ExtTransportCC, plane.ExtMid, plane.ExtRID, plane.ExtRepairedRID,
+	plane.ExtAbsCaptureTime, plane.ExtPlayoutDelay, plane.ExtVideoOrientation, plane.ExtDependencyDescriptor,
+}
 
 // echo is one handle. The core calls its methods one at a time, but for Query.
 type echo struct {
@@ -234,8 +236,10 @@ func (e *echo) apply(ctx context.Context) error {
 }
 
 func (e *echo) subscription(l *line) plane.Subscription {
-	s := plane.Subscription{Mid: l.mid, Stream: e.stream(l), Substream: e.substream, Temporal: e.temporal, SpatialLayer: e.spatialSVC,
-		TemporalSVC: e.temporalSVC, Fallback: e.fallback}
+	s := plane.Subscription{
+		Mid: l.mid, Stream: e.stream(l), Substream: e.substream, Temporal: e.temporal, SpatialLayer: e.spatialSVC,
+		TemporalSVC: e.temporalSVC, Fallback: e.fallback,
+	}
 	switch l.kind {
 	case plane.Audio:
 		s.Paused = !e.audio

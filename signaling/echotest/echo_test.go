@@ -316,8 +316,10 @@ func TestQuery(t *testing.T) {
 	e.fallback, e.e2ee = time.Millisecond, true
 	e.publishInfo()
 	got := e.Query().(object)
-	want := object{"audio_active": true, "audio_codec": "opus", "audio_red": true, "video_codec": "vp9", "simulcast": true, "svc": true,
-		"substream": int8(1), "substream-target": int8(2), "fallback": int64(1000), "spatial-layer": int8(0), "e2ee": true}
+	want := object{
+		"audio_active": true, "audio_codec": "opus", "audio_red": true, "video_codec": "vp9", "simulcast": true, "svc": true,
+		"substream": int8(1), "substream-target": int8(2), "fallback": int64(1000), "spatial-layer": int8(0), "e2ee": true,
+	}
 	for k, want := range want {
 		if got[k] != want {
 			t.Errorf("%s is %v, want %v", k, got[k], want)

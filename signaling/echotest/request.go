@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"cardea/signaling/janus"
@@ -44,14 +45,15 @@ var params = []janus.Param{
 
 // meaningful are the parameters of which a message without an offer needs one: audiocodec, filename and svc do nothing
 // by themselves.
-var meaningful = []string{"audio", "video", "videocodec", "videoprofile", "opusred", "bitrate", "substream", "temporal",
-	"fallback", "spatial_layer", "temporal_layer", "record", "min_delay", "max_delay"}
+var meaningful = []string{
+	"audio", "video", "videocodec", "videoprofile", "opusred", "bitrate", "substream", "temporal",
+	"fallback", "spatial_layer", "temporal_layer", "record", "min_delay", "max_delay",
+}
 
 // check tells what is wrong with a request, nil for nothing.
 func check(body janus.Object) *fault {
 	if err := body.Check(params...); err != nil {
-		var p *janus.ParamError
-		if errors.As(err, &p) {
+		if p, ok := errors.AsType[*janus.ParamError](err); ok {
 			return &fault{codeInvalidElement, p.Text}
 		}
 		return &fault{codeInvalidElement, err.Error()}
@@ -66,12 +68,7 @@ func check(body janus.Object) *fault {
 
 // idle tells whether a request asks for nothing.
 func idle(body janus.Object) bool {
-	for _, name := range meaningful {
-		if body.Has(name) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(meaningful, body.Has)
 }
 
 // layer reads a layer; what is beyond any layer comes out as the largest number.

@@ -18,12 +18,17 @@ var queryVerbs = map[string]adminVerb{
 	"query_transport":    {query("transport"), (*adminCall).queryTransport},
 	"query_eventhandler": {query("handler"), nothing("Invalid event handler")},
 	"query_logger":       {query("logger"), nothing("Invalid logger")},
-	"custom_event": {[]Param{{Name: "schema", Type: String, Required: true}, {Name: "data", Type: Objects, Required: true}},
-		(*adminCall).customEvent},
+	"custom_event": {
+		[]Param{{Name: "schema", Type: String, Required: true}, {Name: "data", Type: Objects, Required: true}},
+		(*adminCall).customEvent,
+	},
 	"custom_logline":  {[]Param{{Name: "line", Type: String, Required: true}, {Name: "level", Type: PosInt}}, (*adminCall).customLogLine},
 	"resolve_address": {[]Param{{Name: "address", Type: String, Required: true}}, (*adminCall).resolveAddress},
-	"test_stun": {[]Param{{Name: "address", Type: String, Required: true}, {Name: "port", Type: PosInt, Required: true},
-		{Name: "localport", Type: PosInt}}, (*adminCall).testSTUN},
+	"test_stun": {[]Param{
+		{Name: "address", Type: String, Required: true},
+		{Name: "port", Type: PosInt, Required: true},
+		{Name: "localport", Type: PosInt},
+	}, (*adminCall).testSTUN},
 	"loops_info": {nil, (*adminCall).loopsInfo},
 }
 

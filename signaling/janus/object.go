@@ -45,6 +45,7 @@ func (p Param) describe() string {
 		noun, article = "array", "an "
 	case Objects:
 		noun, article = "object", "an "
+	default:
 	}
 	if p.NonEmpty {
 		article = "a non-empty "

@@ -74,8 +74,10 @@ func acceptable(offer *Description, m *Media) bool {
 }
 
 func reject(offer *Description, m *Media) Media {
-	return Media{Kind: m.Kind, Type: m.Type, Mid: m.Mid, Proto: m.Proto, LegacySCTP: m.LegacySCTP, SCTPPort: m.SCTPPort,
-		Rejected: true, refused: inGroup(offer, m)}
+	return Media{
+		Kind: m.Kind, Type: m.Type, Mid: m.Mid, Proto: m.Proto, LegacySCTP: m.LegacySCTP, SCTPPort: m.SCTPPort,
+		Rejected: true, refused: inGroup(offer, m),
+	}
 }
 
 // inGroup tells whether the line is offered and shares the transport.
@@ -84,8 +86,10 @@ func inGroup(offer *Description, m *Media) bool {
 }
 
 func answerData(m *Media) Media {
-	return Media{Kind: plane.Data, Type: m.Type, Mid: m.Mid, Proto: m.Proto, Direction: plane.SendRecv,
-		LegacySCTP: m.LegacySCTP, SCTPPort: defaultSCTPPort}
+	return Media{
+		Kind: plane.Data, Type: m.Type, Mid: m.Mid, Proto: m.Proto, Direction: plane.SendRecv,
+		LegacySCTP: m.LegacySCTP, SCTPPort: defaultSCTPPort,
+	}
 }
 
 func answerRTP(offer *Description, m *Media, c Choice) Media {
@@ -93,8 +97,10 @@ func answerRTP(offer *Description, m *Media, c Choice) Media {
 	if codec == nil {
 		return reject(offer, m)
 	}
-	a := Media{Kind: m.Kind, Type: m.Type, Mid: m.Mid, Proto: m.Proto, Msid: c.Msid, Bandwidth: c.Bandwidth,
-		Direction: c.Direction & Reverse(m.Direction)}
+	a := Media{
+		Kind: m.Kind, Type: m.Type, Mid: m.Mid, Proto: m.Proto, Msid: c.Msid, Bandwidth: c.Bandwidth,
+		Direction: c.Direction & Reverse(m.Direction),
+	}
 	for _, e := range m.Extensions {
 		if slices.Contains(c.Extensions, e.URI) && extensionFits(e.URI, codec.Name) {
 			a.Extensions = append(a.Extensions, e)

@@ -2,6 +2,7 @@ package sdp
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,8 +20,10 @@ var testTransport = plane.Transport{
 	},
 }
 
-var everyExtension = []string{plane.ExtAudioLevel, plane.ExtAbsSendTime, plane.ExtTransportCC, plane.ExtMid, plane.ExtRID, plane.ExtRepairedRID,
-	plane.ExtAbsCaptureTime, plane.ExtPlayoutDelay, plane.ExtVideoOrientation, plane.ExtDependencyDescriptor}
+var everyExtension = []string{
+	plane.ExtAudioLevel, plane.ExtAbsSendTime, plane.ExtTransportCC, plane.ExtMid, plane.ExtRID, plane.ExtRepairedRID,
+	plane.ExtAbsCaptureTime, plane.ExtPlayoutDelay, plane.ExtVideoOrientation, plane.ExtDependencyDescriptor,
+}
 
 // publish is what a room wants of a publisher's line.
 func publish(codecs ...string) func(int, *Media) Choice {
@@ -296,10 +299,8 @@ func TestAnswerRefusals(t *testing.T) {
 		"m=application 9 UDP/DTLS/SCTP webrtc-datachannel\na=mid:3\na=sctp-port:5000\n")
 	reject := func(kinds ...plane.Kind) func(int, *Media) Choice {
 		return func(_ int, m *Media) Choice {
-			for _, k := range kinds {
-				if m.Kind == k {
-					return Choice{Reject: true}
-				}
+			if slices.Contains(kinds, m.Kind) {
+				return Choice{Reject: true}
 			}
 			return Choice{Direction: plane.RecvOnly}
 		}

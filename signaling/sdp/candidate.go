@@ -29,8 +29,10 @@ func ParseCandidate(s string) (plane.Candidate, error) {
 	if err1 != nil || err2 != nil || err3 != nil {
 		return c, fmt.Errorf("candidate %q has a bad number", s)
 	}
-	c = plane.Candidate{Foundation: f[0], Component: uint16(component), Protocol: strings.ToLower(f[2]), Priority: uint32(priority),
-		Address: f[4], Port: uint16(port), Type: f[7]}
+	c = plane.Candidate{
+		Foundation: f[0], Component: uint16(component), Protocol: strings.ToLower(f[2]), Priority: uint32(priority),
+		Address: f[4], Port: uint16(port), Type: f[7],
+	}
 	if c.Protocol != "udp" && c.Protocol != "tcp" {
 		return c, fmt.Errorf("candidate %q has an unknown transport", s)
 	}

@@ -48,8 +48,9 @@ func formats(k plane.Kind) []format {
 		return audioFormats
 	case plane.Video:
 		return videoFormats
+	default:
+		return nil
 	}
-	return nil
 }
 
 // matches tells whether c is of the format.

@@ -274,8 +274,9 @@ func directionWord(d plane.Direction) string {
 		return "sendonly"
 	case plane.RecvOnly:
 		return "recvonly"
+	default:
+		return "inactive"
 	}
-	return "inactive"
 }
 
 func setupWord(s plane.Setup) string {
@@ -284,6 +285,7 @@ func setupWord(s plane.Setup) string {
 		return "active"
 	case plane.Passive:
 		return "passive"
+	default:
+		return "actpass"
 	}
-	return "actpass"
 }

@@ -40,8 +40,10 @@ func NewOffer(f Feed) Media {
 		m.Rejected = true
 		return m
 	}
-	c := plane.Codec{Name: strings.ToLower(known.encoding), PayloadType: known.payload, ClockRate: known.clock, Channels: known.channels,
-		Fmtp: f.Fmtp, TransportCC: true}
+	c := plane.Codec{
+		Name: strings.ToLower(known.encoding), PayloadType: known.payload, ClockRate: known.clock, Channels: known.channels,
+		Fmtp: f.Fmtp, TransportCC: true,
+	}
 	if f.Kind == plane.Video {
 		c.NACK, c.PLI, c.FIR, c.REMB = true, true, true, true
 		c.RTX = known.rtx
@@ -53,8 +55,10 @@ func NewOffer(f Feed) Media {
 	}
 	if f.RED && c.Name == "opus" {
 		pt := strconv.Itoa(int(c.PayloadType))
-		m.Codecs = append(m.Codecs, plane.Codec{Name: "red", PayloadType: redPayload, ClockRate: 48000, Channels: 2,
-			Fmtp: pt + "/" + pt, TransportCC: true})
+		m.Codecs = append(m.Codecs, plane.Codec{
+			Name: "red", PayloadType: redPayload, ClockRate: 48000, Channels: 2,
+			Fmtp: pt + "/" + pt, TransportCC: true,
+		})
 	}
 	m.Codecs = append(m.Codecs, c)
 	return m

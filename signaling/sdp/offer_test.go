@@ -18,8 +18,10 @@ func offerText(lines []Media) string {
 func TestOfferText(t *testing.T) {
 	lines := []Media{
 		NewOffer(Feed{Kind: plane.Audio, Mid: "0", Direction: plane.SendOnly, Codec: "opus", Fmtp: "useinbandfec=1", RED: true, Extensions: []string{plane.ExtAudioLevel, plane.ExtMid}}),
-		NewOffer(Feed{Kind: plane.Video, Mid: "1", Direction: plane.SendOnly, Codec: "vp9", Fmtp: "profile-id=0",
-			Extensions: []string{plane.ExtVideoOrientation, plane.ExtPlayoutDelay, plane.ExtDependencyDescriptor, "urn:unknown"}}),
+		NewOffer(Feed{
+			Kind: plane.Video, Mid: "1", Direction: plane.SendOnly, Codec: "vp9", Fmtp: "profile-id=0",
+			Extensions: []string{plane.ExtVideoOrientation, plane.ExtPlayoutDelay, plane.ExtDependencyDescriptor, "urn:unknown"},
+		}),
 		NewOffer(Feed{Kind: plane.Video, Mid: "2", Direction: plane.Inactive, Codec: "vp8", Extensions: []string{plane.ExtDependencyDescriptor}}),
 		NewOffer(Feed{Kind: plane.Data, Mid: "3", Direction: plane.SendOnly}),
 	}
@@ -210,11 +212,15 @@ a=max-message-size:1000
 	}
 	got := Lines(agreed, answer.Medias, "")
 	want := []plane.Line{
-		{Mid: "0", Kind: plane.Audio, Direction: plane.SendOnly, SSRC: lines[0].SSRC, Extensions: []plane.Extension{{ID: 4, URI: plane.ExtMid}},
-			Codecs: []plane.Codec{{Name: "opus", PayloadType: 111, ClockRate: 48000, Channels: 2}}},
+		{
+			Mid: "0", Kind: plane.Audio, Direction: plane.SendOnly, SSRC: lines[0].SSRC, Extensions: []plane.Extension{{ID: 4, URI: plane.ExtMid}},
+			Codecs: []plane.Codec{{Name: "opus", PayloadType: 111, ClockRate: 48000, Channels: 2}},
+		},
 		// The client moved VP8 to payload type 100, refused retransmissions and left out the extension of transport-cc.
-		{Mid: "1", Kind: plane.Video, Direction: plane.SendOnly, SSRC: lines[1].SSRC,
-			Codecs: []plane.Codec{{Name: "vp8", PayloadType: 100, ClockRate: 90000, NACK: true}}},
+		{
+			Mid: "1", Kind: plane.Video, Direction: plane.SendOnly, SSRC: lines[1].SSRC,
+			Codecs: []plane.Codec{{Name: "vp8", PayloadType: 100, ClockRate: 90000, NACK: true}},
+		},
 		{Mid: "2", Kind: plane.Video},
 		{Mid: "3", Kind: plane.Data, Direction: plane.SendRecv, SCTPPort: 5001, MaxMessage: 1000},
 	}

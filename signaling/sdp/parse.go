@@ -55,8 +55,10 @@ func Parse(text string) (*Description, error) {
 	if len(raw.MediaDescriptions) > maxMedias {
 		return nil, &Error{reasonSyntax, fmt.Sprintf("%d m-lines", len(raw.MediaDescriptions))}
 	}
-	d := &Description{ID: raw.Origin.SessionID, Version: raw.Origin.SessionVersion,
-		Username: clip(raw.Origin.Username, maxName), Name: clip(string(raw.SessionName), maxName)}
+	d := &Description{
+		ID: raw.Origin.SessionID, Version: raw.Origin.SessionVersion,
+		Username: clip(raw.Origin.Username, maxName), Name: clip(string(raw.SessionName), maxName),
+	}
 	direction := sessionDirection(&raw)
 	for i, md := range raw.MediaDescriptions {
 		m, err := parseMedia(i, md, direction)

@@ -155,16 +155,30 @@ func TestParseSimulcast(t *testing.T) {
 		{"chromium", sample(t, "chromium-simulcast"), "hml", []plane.Encoding{{RID: "l", Disabled: true}, {RID: "m"}, {RID: "h"}}},
 		{"chromium lmh", sample(t, "chromium-simulcast"), "lmh", []plane.Encoding{{RID: "h"}, {RID: "m"}, {RID: "l", Disabled: true}}},
 		{"firefox", sample(t, "firefox-simulcast"), "", []plane.Encoding{{RID: "l"}, {RID: "m"}, {RID: "h"}}},
-		{"SSRC groups are lowest first whatever the order", sample(t, "safari-offer"), "hml",
-			[]plane.Encoding{{SSRC: 1000001, RTX: 2000001}, {SSRC: 1000002, RTX: 2000002}, {SSRC: 1000003, RTX: 2000003}}},
-		{"form of the drafts", withLines(testAudio, "m=video 9 UDP/TLS/RTP/SAVPF 96\na=rtpmap:96 VP8/90000\na=rid:a send\na=rid:b send\na=simulcast: send rid=b;a\n"),
-			"hml", []plane.Encoding{{RID: "a"}, {RID: "b"}}},
-		{"no simulcast line", withLines(testAudio, "m=video 9 UDP/TLS/RTP/SAVPF 96\na=rtpmap:96 VP8/90000\na=rid:a send pt=96\na=rid:b send\n"),
-			"hml", []plane.Encoding{{RID: "b"}, {RID: "a"}}},
-		{"alternatives, unknown and doubled rids", withLines(testAudio, "m=video 9 UDP/TLS/RTP/SAVPF 96\na=rtpmap:96 VP8/90000\na=rid:a send\na=rid:b send\na=rid:c recv\na=simulcast:recv c send a,b;x;a;b\n"),
-			"hml", []plane.Encoding{{RID: "b"}, {RID: "a"}}},
-		{"at most three", withLines(testAudio, "m=video 9 UDP/TLS/RTP/SAVPF 96\na=rtpmap:96 VP8/90000\na=rid:a send\na=rid:b send\na=rid:c send\na=rid:d send\na=simulcast:send a;b;c;d\n"),
-			"lmh", []plane.Encoding{{RID: "a"}, {RID: "b"}, {RID: "c"}}},
+		{
+			"SSRC groups are lowest first whatever the order", sample(t, "safari-offer"), "hml",
+			[]plane.Encoding{{SSRC: 1000001, RTX: 2000001}, {SSRC: 1000002, RTX: 2000002}, {SSRC: 1000003, RTX: 2000003}},
+		},
+		{
+			"form of the drafts", withLines(testAudio, "m=video 9 UDP/TLS/RTP/SAVPF 96\na=rtpmap:96 VP8/90000\na=rid:a send\na=rid:b send\na=simulcast: send rid=b;a\n"),
+			"hml",
+			[]plane.Encoding{{RID: "a"}, {RID: "b"}},
+		},
+		{
+			"no simulcast line", withLines(testAudio, "m=video 9 UDP/TLS/RTP/SAVPF 96\na=rtpmap:96 VP8/90000\na=rid:a send pt=96\na=rid:b send\n"),
+			"hml",
+			[]plane.Encoding{{RID: "b"}, {RID: "a"}},
+		},
+		{
+			"alternatives, unknown and doubled rids", withLines(testAudio, "m=video 9 UDP/TLS/RTP/SAVPF 96\na=rtpmap:96 VP8/90000\na=rid:a send\na=rid:b send\na=rid:c recv\na=simulcast:recv c send a,b;x;a;b\n"),
+			"hml",
+			[]plane.Encoding{{RID: "b"}, {RID: "a"}},
+		},
+		{
+			"at most three", withLines(testAudio, "m=video 9 UDP/TLS/RTP/SAVPF 96\na=rtpmap:96 VP8/90000\na=rid:a send\na=rid:b send\na=rid:c send\na=rid:d send\na=simulcast:send a;b;c;d\n"),
+			"lmh",
+			[]plane.Encoding{{RID: "a"}, {RID: "b"}, {RID: "c"}},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -286,16 +300,26 @@ func TestCandidate(t *testing.T) {
 		want plane.Candidate
 		out  string // "" for in
 	}{
-		{"candidate:1 1 udp 2130706431 192.0.2.1 3478 typ host",
-			plane.Candidate{Foundation: "1", Component: 1, Protocol: "udp", Priority: 2130706431, Address: "192.0.2.1", Port: 3478, Type: "host"}, ""},
-		{"a=candidate:x+/ 1 UDP 1 2001:db8::1 9 typ srflx raddr :: rport 9 generation 0 ufrag abcd network-cost 999",
+		{
+			"candidate:1 1 udp 2130706431 192.0.2.1 3478 typ host",
+			plane.Candidate{Foundation: "1", Component: 1, Protocol: "udp", Priority: 2130706431, Address: "192.0.2.1", Port: 3478, Type: "host"},
+			"",
+		},
+		{
+			"a=candidate:x+/ 1 UDP 1 2001:db8::1 9 typ srflx raddr :: rport 9 generation 0 ufrag abcd network-cost 999",
 			plane.Candidate{Foundation: "x+/", Component: 1, Protocol: "udp", Priority: 1, Address: "2001:db8::1", Port: 9, Type: "srflx"},
-			"candidate:x+/ 1 udp 1 2001:db8::1 9 typ srflx raddr :: rport 9"},
-		{"2 1 tcp 5 192.0.2.1 9 typ host tcptype active",
+			"candidate:x+/ 1 udp 1 2001:db8::1 9 typ srflx raddr :: rport 9",
+		},
+		{
+			"2 1 tcp 5 192.0.2.1 9 typ host tcptype active",
 			plane.Candidate{Foundation: "2", Component: 1, Protocol: "tcp", Priority: 5, Address: "192.0.2.1", Port: 9, Type: "host", TCPType: "active"},
-			"candidate:2 1 tcp 5 192.0.2.1 9 typ host tcptype active"},
-		{"candidate:1 1 udp 5 0a1b2c3d-0000.local 9 typ host",
-			plane.Candidate{Foundation: "1", Component: 1, Protocol: "udp", Priority: 5, Address: "0a1b2c3d-0000.local", Port: 9, Type: "host"}, ""},
+			"candidate:2 1 tcp 5 192.0.2.1 9 typ host tcptype active",
+		},
+		{
+			"candidate:1 1 udp 5 0a1b2c3d-0000.local 9 typ host",
+			plane.Candidate{Foundation: "1", Component: 1, Protocol: "udp", Priority: 5, Address: "0a1b2c3d-0000.local", Port: 9, Type: "host"},
+			"",
+		},
 	}
 	for _, tt := range good {
 		got, err := ParseCandidate(tt.in)
@@ -311,8 +335,10 @@ func TestCandidate(t *testing.T) {
 			t.Errorf("written %q, want %q", s, want)
 		}
 	}
-	for _, bad := range []string{"", "garbage", "candidate:", "1 1 udp 5 192.0.2.1 9", "1 1 sctp 5 192.0.2.1 9 typ host", "1 1 udp x 192.0.2.1 9 typ host",
-		"1 1 udp 5 192.0.2.1 99999 typ host", "1 1 udp 5 example.org 9 typ host", "1 1 udp 5 192.0.2.1 9 typ other", "1 1 udp 5 192.0.2.1 9 typ host " + strings.Repeat("x", maxCandidate)} {
+	for _, bad := range []string{
+		"", "garbage", "candidate:", "1 1 udp 5 192.0.2.1 9", "1 1 sctp 5 192.0.2.1 9 typ host", "1 1 udp x 192.0.2.1 9 typ host",
+		"1 1 udp 5 192.0.2.1 99999 typ host", "1 1 udp 5 example.org 9 typ host", "1 1 udp 5 192.0.2.1 9 typ other", "1 1 udp 5 192.0.2.1 9 typ host " + strings.Repeat("x", maxCandidate),
+	} {
 		if c, err := ParseCandidate(bad); err == nil {
 			t.Errorf("%q taken as %+v", bad, c)
 		}

@@ -539,8 +539,10 @@ func TestAdminAPI(t *testing.T) {
 		{"GET", "", "", ""},
 		{"POST", "", query(transport.HTTPPackage, `{"request":"connections"}`), reply(`{"connections":{"admin_http":1,"http":0},"messages":0,"result":200}`)},
 		{"POST", "", query(transport.WebSocketPackage, `{"request":"connections"}`), reply(`{"connections":0,"result":200}`)},
-		{"POST", "", query(transport.WebSocketPackage, `{"request":"configure","json":"plain","events":true}`),
-			reply(`{"notes":["Event handlers disabled at the core level"],"result":200}`)},
+		{
+			"POST", "", query(transport.WebSocketPackage, `{"request":"configure","json":"plain","events":true}`),
+			reply(`{"notes":["Event handlers disabled at the core level"],"result":200}`),
+		},
 		{"POST", "", query(transport.HTTPPackage, `{"request":"configure","json":"verse"}`), `*"error_code":413`},
 		{"POST", "", query(transport.HTTPPackage, `{"request":"configure","events":"x"}`), `*"error_code":413`},
 		{"POST", "", query(transport.HTTPPackage, `{"request":5}`), `*"error_code":413`},

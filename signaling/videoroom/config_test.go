@@ -1,6 +1,7 @@
 package videoroom
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"testing"
@@ -8,7 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cardea/signaling/janus"
-	"context"
 )
 
 func TestConfiguredRooms(t *testing.T) {

@@ -11,17 +11,31 @@ import (
 
 var (
 	publishParams = []janus.Param{
-		{Name: "descriptions", Type: janus.Array}, {Name: "audiocodec", Type: janus.String}, {Name: "videocodec", Type: janus.String},
-		{Name: "bitrate", Type: janus.PosInt}, {Name: "keyframe", Type: janus.Bool}, {Name: "record", Type: janus.Bool},
-		{Name: "filename", Type: janus.String}, {Name: "display", Type: janus.String}, {Name: "metadata", Type: janus.Objects},
-		{Name: "secret", Type: janus.String}, {Name: "audio_level_average", Type: janus.PosInt},
-		{Name: "audio_active_packets", Type: janus.PosInt}, {Name: "audio", Type: janus.Bool}, {Name: "video", Type: janus.Bool},
-		{Name: "data", Type: janus.Bool}, {Name: "streams", Type: janus.Array}, {Name: "update", Type: janus.Bool},
+		{Name: "descriptions", Type: janus.Array},
+		{Name: "audiocodec", Type: janus.String},
+		{Name: "videocodec", Type: janus.String},
+		{Name: "bitrate", Type: janus.PosInt},
+		{Name: "keyframe", Type: janus.Bool},
+		{Name: "record", Type: janus.Bool},
+		{Name: "filename", Type: janus.String},
+		{Name: "display", Type: janus.String},
+		{Name: "metadata", Type: janus.Objects},
+		{Name: "secret", Type: janus.String},
+		{Name: "audio_level_average", Type: janus.PosInt},
+		{Name: "audio_active_packets", Type: janus.PosInt},
+		{Name: "audio", Type: janus.Bool},
+		{Name: "video", Type: janus.Bool},
+		{Name: "data", Type: janus.Bool},
+		{Name: "streams", Type: janus.Array},
+		{Name: "update", Type: janus.Bool},
 		{Name: "restart", Type: janus.Bool},
 	}
 	publishStreamParams = []janus.Param{
-		{Name: "mid", Type: janus.String}, {Name: "send", Type: janus.Bool}, {Name: "keyframe", Type: janus.Bool},
-		{Name: "min_delay", Type: janus.Int}, {Name: "max_delay", Type: janus.Int},
+		{Name: "mid", Type: janus.String},
+		{Name: "send", Type: janus.Bool},
+		{Name: "keyframe", Type: janus.Bool},
+		{Name: "min_delay", Type: janus.Int},
+		{Name: "max_delay", Type: janus.Int},
 	}
 )
 

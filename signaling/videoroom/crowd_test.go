@@ -117,8 +117,10 @@ func TestJoinedComesFirst(t *testing.T) {
 		})
 	})
 	bob := janustest.Open(t, s.server, Package)
-	bob.Send(m{"janus": "message", "handle_id": bob.ID, "body": m{"request": "joinandconfigure", "ptype": "publisher", "room": 1, "id": 2},
-		"jsep": janustest.Offer("audio")})
+	bob.Send(m{
+		"janus": "message", "handle_id": bob.ID, "body": m{"request": "joinandconfigure", "ptype": "publisher", "room": 1, "id": 2},
+		"jsep": janustest.Offer("audio"),
+	})
 	<-joined
 	var got []string
 	for range 3 {

@@ -22,9 +22,11 @@ func (s *subscriber) subscriptions() []plane.Subscription {
 }
 
 func (l *line) subscription(st *stream) plane.Subscription {
-	sub := plane.Subscription{Mid: l.mid(), Stream: st.id(), Paused: !l.send || l.sub.paused || l.sub.kicked,
+	sub := plane.Subscription{
+		Mid: l.mid(), Stream: st.id(), Paused: !l.send || l.sub.paused || l.sub.kicked,
 		Substream: int8(l.want.substream), Temporal: int8(l.want.temporal), SpatialLayer: int8(l.want.spatial),
-		TemporalSVC: int8(l.want.temporalSVC), Fallback: l.fallback}
+		TemporalSVC: int8(l.want.temporalSVC), Fallback: l.fallback,
+	}
 	least, most := l.minDelay, l.maxDelay
 	if least < 0 || most < 0 {
 		least, most = st.minDelay, st.maxDelay

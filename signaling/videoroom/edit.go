@@ -8,10 +8,18 @@ import (
 )
 
 var editParams = []janus.Param{
-	{Name: "secret", Type: janus.String}, {Name: "new_description", Type: janus.String}, {Name: "new_is_private", Type: janus.Bool},
-	{Name: "new_secret", Type: janus.String}, {Name: "new_pin", Type: janus.String}, {Name: "new_require_pvtid", Type: janus.Bool},
-	{Name: "new_bitrate", Type: janus.PosInt}, {Name: "new_fir_freq", Type: janus.PosInt}, {Name: "new_publishers", Type: janus.PosInt},
-	{Name: "new_lock_record", Type: janus.Bool}, {Name: "new_rec_dir", Type: janus.String}, {Name: "permanent", Type: janus.Bool},
+	{Name: "secret", Type: janus.String},
+	{Name: "new_description", Type: janus.String},
+	{Name: "new_is_private", Type: janus.Bool},
+	{Name: "new_secret", Type: janus.String},
+	{Name: "new_pin", Type: janus.String},
+	{Name: "new_require_pvtid", Type: janus.Bool},
+	{Name: "new_bitrate", Type: janus.PosInt},
+	{Name: "new_fir_freq", Type: janus.PosInt},
+	{Name: "new_publishers", Type: janus.PosInt},
+	{Name: "new_lock_record", Type: janus.Bool},
+	{Name: "new_rec_dir", Type: janus.String},
+	{Name: "permanent", Type: janus.Bool},
 }
 
 // edit changes options of a room.

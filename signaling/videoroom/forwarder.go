@@ -59,8 +59,10 @@ type forwarderInfo struct {
 }
 
 func (f *forwarder) info() forwarderInfo {
-	i := forwarderInfo{StreamID: f.id, Host: f.host.String(), Port: f.port, Type: f.stream.kind.String(), RemoteRTCPPort: f.rtcpPort,
-		PayloadType: f.pt, SSRC: f.ssrc, Substream: f.layer, SRTP: f.srtp.suite != 0 && !f.srtp.hidden}
+	i := forwarderInfo{
+		StreamID: f.id, Host: f.host.String(), Port: f.port, Type: f.stream.kind.String(), RemoteRTCPPort: f.rtcpPort,
+		PayloadType: f.pt, SSRC: f.ssrc, Substream: f.layer, SRTP: f.srtp.suite != 0 && !f.srtp.hidden,
+	}
 	if f.rtcpPort != 0 {
 		i.LocalRTCPPort = new(int) // which port the media plane uses is its own affair
 	}
@@ -69,8 +71,10 @@ func (f *forwarder) info() forwarderInfo {
 
 // planned is what the media plane is told of the forwarder.
 func (f *forwarder) planned() plane.Forwarder {
-	p := plane.Forwarder{ID: f.name, Stream: f.stream.id(), Address: netip.AddrPortFrom(f.host, f.port).String(), PayloadType: f.pt,
-		SSRC: f.ssrc, Substream: -1, SRTPSuite: f.srtp.suite, SRTPKey: f.srtp.key, RTCPPort: f.rtcpPort}
+	p := plane.Forwarder{
+		ID: f.name, Stream: f.stream.id(), Address: netip.AddrPortFrom(f.host, f.port).String(), PayloadType: f.pt,
+		SSRC: f.ssrc, Substream: -1, SRTPSuite: f.srtp.suite, SRTPKey: f.srtp.key, RTCPPort: f.rtcpPort,
+	}
 	switch {
 	case f.follow && p.SSRC == 0:
 		p.SSRC = f.id // several substreams need one SSRC

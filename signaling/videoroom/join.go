@@ -12,14 +12,23 @@ import (
 
 var (
 	joinParams = []janus.Param{
-		{Name: "ptype", Type: janus.String, Required: true}, {Name: "audio", Type: janus.Bool}, {Name: "video", Type: janus.Bool},
-		{Name: "data", Type: janus.Bool}, {Name: "bitrate", Type: janus.PosInt}, {Name: "record", Type: janus.Bool},
-		{Name: "filename", Type: janus.String}, {Name: "token", Type: janus.String},
+		{Name: "ptype", Type: janus.String, Required: true},
+		{Name: "audio", Type: janus.Bool},
+		{Name: "video", Type: janus.Bool},
+		{Name: "data", Type: janus.Bool},
+		{Name: "bitrate", Type: janus.PosInt},
+		{Name: "record", Type: janus.Bool},
+		{Name: "filename", Type: janus.String},
+		{Name: "token", Type: janus.String},
 	}
 	publisherParams = []janus.Param{
-		{Name: "display", Type: janus.String}, {Name: "metadata", Type: janus.Objects},
-		{Name: "audio_active_packets", Type: janus.PosInt}, {Name: "audio_level_average", Type: janus.PosInt},
-		{Name: "descriptions", Type: janus.Array}, {Name: "audiocodec", Type: janus.String}, {Name: "videocodec", Type: janus.String},
+		{Name: "display", Type: janus.String},
+		{Name: "metadata", Type: janus.Objects},
+		{Name: "audio_active_packets", Type: janus.PosInt},
+		{Name: "audio_level_average", Type: janus.PosInt},
+		{Name: "descriptions", Type: janus.Array},
+		{Name: "audiocodec", Type: janus.String},
+		{Name: "videocodec", Type: janus.String},
 	}
 	descriptionParams = []janus.Param{
 		{Name: "mid", Type: janus.String, Required: true}, {Name: "description", Type: janus.String, Required: true},
@@ -134,8 +143,10 @@ func (r *room) newcomer(s *session, m *janus.Message) (*participant, error) {
 }
 
 func newParticipant(id ID) *participant {
-	return &participant{id: id, forwarders: make(map[uint32]*forwarder), remotes: make(map[string]*remote),
-		subscriptions: make(map[*subscriber]struct{})}
+	return &participant{
+		id: id, forwarders: make(map[uint32]*forwarder), remotes: make(map[string]*remote),
+		subscriptions: make(map[*subscriber]struct{}),
+	}
 }
 
 // wish takes the codecs that a request asks for, which the room must allow.
@@ -175,8 +186,10 @@ func (p *participant) welcome() object {
 			attendees = append(attendees, o.attendee())
 		}
 	}
-	reply := object{"videoroom": "joined", "room": r.id, "description": r.cfg.Description, "id": p.id, "private_id": p.privateID,
-		"publishers": publishers}
+	reply := object{
+		"videoroom": "joined", "room": r.id, "description": r.cfg.Description, "id": p.id, "private_id": p.privateID,
+		"publishers": publishers,
+	}
 	if p.activePackets > 0 {
 		reply["audio_active_packets"] = p.activePackets
 	}

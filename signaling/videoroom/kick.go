@@ -42,7 +42,8 @@ func (r *room) participant(id ID) (*participant, error) {
 }
 
 var moderateParams = []janus.Param{
-	{Name: "secret", Type: janus.String}, {Name: "mid", Type: janus.String, Required: true},
+	{Name: "secret", Type: janus.String},
+	{Name: "mid", Type: janus.String, Required: true},
 	{Name: "mute", Type: janus.Bool, Required: true},
 }
 

@@ -15,8 +15,10 @@ func (s *subscriber) layers(e plane.Event) {
 		now  *int
 		is   int8
 	}{
-		{"substream", &l.now.substream, e.Substream}, {"temporal", &l.now.temporal, e.Temporal},
-		{"spatial_layer", &l.now.spatial, e.SpatialLayer}, {"temporal_layer", &l.now.temporalSVC, e.TemporalSVC},
+		{"substream", &l.now.substream, e.Substream},
+		{"temporal", &l.now.temporal, e.Temporal},
+		{"spatial_layer", &l.now.spatial, e.SpatialLayer},
+		{"temporal_layer", &l.now.temporalSVC, e.TemporalSVC},
 	} {
 		if c.is >= 0 {
 			*c.now = int(c.is)

@@ -78,8 +78,12 @@ func (st *stream) extensions() []string {
 	for _, e := range []struct {
 		on  bool
 		uri string
-	}{{st.audioLevel, plane.ExtAudioLevel}, {st.videoOrient, plane.ExtVideoOrientation},
-		{st.playoutDelay, plane.ExtPlayoutDelay}, {st.descriptor, plane.ExtDependencyDescriptor}} {
+	}{
+		{st.audioLevel, plane.ExtAudioLevel},
+		{st.videoOrient, plane.ExtVideoOrientation},
+		{st.playoutDelay, plane.ExtPlayoutDelay},
+		{st.descriptor, plane.ExtDependencyDescriptor},
+	} {
 		if e.on {
 			list = append(list, e.uri)
 		}

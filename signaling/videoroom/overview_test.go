@@ -10,8 +10,10 @@ import (
 )
 
 func TestOverview(t *testing.T) {
-	s := newStage(t, m{"description": "Alice's", "is_private": true, "secret": "hidden", "pin": "1", "publishers": 5, "community_id": "a \"b\"",
-		"dummy_publisher": true}, m{"pin": "1"}, "audio")
+	s := newStage(t, m{
+		"description": "Alice's", "is_private": true, "secret": "hidden", "pin": "1", "publishers": 5, "community_id": "a \"b\"",
+		"dummy_publisher": true,
+	}, m{"pin": "1"}, "audio")
 	s.ok(s.admin, m{"request": "create", "room": 2, "community_id": 7}, nil)
 	viewer := janustest.Open(t, s.server, Package)
 	s.ok(viewer, m{"request": "join", "ptype": "publisher", "room": 1, "pin": "1"}, nil)

@@ -265,8 +265,10 @@ func (p *participant) publications() []plane.Publication {
 		switch s.kind {
 		case plane.Audio:
 			if c.AudioLevelEvent && s.audioLevel {
-				pub.Talking = &plane.Talking{Packets: first(p.activePackets, c.AudioActivePackets, defaultActivePackets),
-					Level: uint8(min(first(p.levelAvg, c.AudioLevelAverage, defaultLevelAverage), math.MaxInt8))}
+				pub.Talking = &plane.Talking{
+					Packets: first(p.activePackets, c.AudioActivePackets, defaultActivePackets),
+					Level:   uint8(min(first(p.levelAvg, c.AudioLevelAverage, defaultLevelAverage), math.MaxInt8)),
+				}
 			}
 		case plane.Video:
 			pub.Bitrate, pub.BitrateCap = p.limit(), c.BitrateCap && c.Bitrate > 0

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"testing"
 	"time"
 
@@ -44,9 +45,7 @@ func newStage(t *testing.T, room m, join m, lines ...string) *stage {
 }
 
 func with(a, b m) m {
-	for k, v := range a {
-		b[k] = v
-	}
+	maps.Copy(b, a)
 	return b
 }
 
@@ -121,8 +120,10 @@ func TestPublicationsFollowTheRoomAndThePublisher(t *testing.T) {
 func TestSubscriptionsFollowTheSubscriber(t *testing.T) {
 	s := newStage(t, nil, nil, "simulcast")
 	h, peer := s.subscribe(m{"substream": 1, "fallback": 500000, "max_delay": 40})
-	want := []plane.Subscription{{Mid: "0", Stream: plane.StreamID{Room: "videoroom/1", Publisher: "1", Mid: "0"}, Substream: 1,
-		Temporal: 2, SpatialLayer: 2, TemporalSVC: 2, Fallback: 500 * time.Millisecond}}
+	want := []plane.Subscription{{
+		Mid: "0", Stream: plane.StreamID{Room: "videoroom/1", Publisher: "1", Mid: "0"}, Substream: 1,
+		Temporal: 2, SpatialLayer: 2, TemporalSVC: 2, Fallback: 500 * time.Millisecond,
+	}}
 	subscriptions := func() {
 		t.Helper()
 		s.eventually(func() string {
@@ -152,7 +153,9 @@ func TestForwardersReachTheMediaPlane(t *testing.T) {
 	s := newStage(t, nil, nil, "audio", "simulcast")
 	s.ok(s.admin, m{"request": "rtp_forward", "room": 1, "publisher_id": 1, "host": "127.0.0.1", "streams": []any{
 		m{"mid": "0", "port": 1000, "pt": 100, "ssrc": 7, "srtp_suite": 32, "srtp_crypto": "WbTBosdVUZqEb6Htqhn+m3z7wUh4RJVR8nE15GbN"},
-		m{"mid": "1", "port": 1002, "port_3": 1004, "rtcp_port": 9}, m{"mid": "1", "port": 1006, "simulcast": true}}}, nil)
+		m{"mid": "1", "port": 1002, "port_3": 1004, "rtcp_port": 9},
+		m{"mid": "1", "port": 1006, "simulcast": true},
+	}}, nil)
 	byPort := map[string]plane.Forwarder{}
 	for _, f := range s.plane.Forwarders() {
 		byPort[f.Address] = f

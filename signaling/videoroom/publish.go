@@ -3,6 +3,7 @@ package videoroom
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -156,7 +157,7 @@ func (p *participant) choose(i int, m *sdp.Media) choice {
 	case plane.Audio:
 		ch.codec = pickCodec(m, cmp.Or(known, p.audioCodec), c.AudioCodecs)
 		if c.AudioLevelExt {
-			ch.Extensions = append(ch.Extensions[:len(ch.Extensions):len(ch.Extensions)], plane.ExtAudioLevel)
+			ch.Extensions = append(slices.Clip(ch.Extensions), plane.ExtAudioLevel)
 		}
 		if ch.codec == "opus" {
 			fmtp := offeredFmtp(m, "opus")
@@ -168,7 +169,7 @@ func (p *participant) choose(i int, m *sdp.Media) choice {
 		}
 	case plane.Video:
 		ch.codec = pickCodec(m, cmp.Or(known, p.videoCodec), c.VideoCodecs)
-		ch.Extensions = append(ch.Extensions[:len(ch.Extensions):len(ch.Extensions)], c.videoExtensions()...)
+		ch.Extensions = append(slices.Clip(ch.Extensions), c.videoExtensions()...)
 		if c.H264Profile != "" && ch.codec == "h264" && offersProfile(m, "h264", "profile-level-id", c.H264Profile) {
 			ch.H264Profile = c.H264Profile
 		}

@@ -104,14 +104,18 @@ func TestDraftFollowsTheRoom(t *testing.T) {
 		"a wanted profile":     {change: func(c *RoomConfig) { c.VP9Profile = "0" }, want: func(w *want) { w.VP9 = "0" }},
 		"a profile nobody has": {change: func(c *RoomConfig) { c.VP9Profile = "1" }},
 		"a wish":               {wish: "h264", want: func(w *want) { w.Video, w.VP9, w.H264, w.DD = "h264", "", "42e01f", false }},
-		"nothing in common": {change: func(c *RoomConfig) { c.VideoCodecs, c.AudioCodecs = []string{"av1"}, []string{"g722"} },
+		"nothing in common": {
+			change: func(c *RoomConfig) { c.VideoCodecs, c.AudioCodecs = []string{"av1"}, []string{"g722"} },
 			want: func(w *want) {
 				*w = want{AudioDisabled: true, VideoDisabled: true, VP9: "", AudioLevel: true, Orient: true, DD: true, TCC: true}
-			}},
+			},
+		},
 		"no FEC": {change: func(c *RoomConfig) { c.OpusFEC = false }, want: func(w *want) { w.FEC = false }},
 		"DTX":    {change: func(c *RoomConfig) { c.OpusDTX = true }, want: func(w *want) { w.DTX = true }},
-		"no extensions": {change: func(c *RoomConfig) { c.AudioLevelExt, c.VideoOrientExt, c.TransportCCExt = false, false, false },
-			want: func(w *want) { w.AudioLevel, w.Orient, w.TCC = false, false, false }},
+		"no extensions": {
+			change: func(c *RoomConfig) { c.AudioLevelExt, c.VideoOrientExt, c.TransportCCExt = false, false, false },
+			want:   func(w *want) { w.AudioLevel, w.Orient, w.TCC = false, false, false },
+		},
 		"a cap":            {change: func(c *RoomConfig) { c.Bitrate, c.BitrateCap = 300000, true }, want: func(w *want) { w.Bandwidth = 300000 }},
 		"SVC by the room":  {change: func(c *RoomConfig) { c.VideoSVC = true }, want: func(w *want) { w.SVC = true }},
 		"SVC by its index": {svc: []janus.SVC{{MIndex: 1}}, want: func(w *want) { w.SVC = true }},
@@ -141,9 +145,11 @@ func TestDraftFollowsTheRoom(t *testing.T) {
 				c.want(&w)
 			}
 			a, v := d.streams[0], d.streams[1]
-			got := want{Audio: a.codec, Video: v.codec, AudioDisabled: a.disabled, VideoDisabled: v.disabled, FEC: a.fec, DTX: a.dtx,
+			got := want{
+				Audio: a.codec, Video: v.codec, AudioDisabled: a.disabled, VideoDisabled: v.disabled, FEC: a.fec, DTX: a.dtx,
 				Stereo: a.stereo, SVC: v.svc, VP9: v.vp9, H264: v.h264, AudioLevel: a.audioLevel, Orient: v.videoOrient, DD: v.descriptor,
-				TCC: d.answer[1].Extension(plane.ExtTransportCC) != 0, Bandwidth: d.answer[1].Bandwidth}
+				TCC: d.answer[1].Extension(plane.ExtTransportCC) != 0, Bandwidth: d.answer[1].Bandwidth,
+			}
 			if diff := cmp.Diff(w, got); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}

@@ -51,8 +51,10 @@ func (p *participant) query(info object) {
 }
 
 func (st *stream) query() publishedInfo {
-	i := publishedInfo{Type: st.kind.String(), MIndex: st.mindex, Mid: st.mid, Description: st.description, Codec: st.codec,
-		H264Profile: st.h264, VP9Profile: st.vp9, Simulcast: st.simulcast, SVC: st.svc, Subscribers: len(st.lines)}
+	i := publishedInfo{
+		Type: st.kind.String(), MIndex: st.mindex, Mid: st.mid, Description: st.description, Codec: st.codec,
+		H264Profile: st.h264, VP9Profile: st.vp9, Simulcast: st.simulcast, SVC: st.svc, Subscribers: len(st.lines),
+	}
 	if st.minDelay >= 0 && st.maxDelay >= 0 {
 		i.PlayoutDelay = &delayInfo{Min: st.minDelay, Max: st.maxDelay}
 	}

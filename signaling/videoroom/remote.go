@@ -23,23 +23,43 @@ const maxRemotes = 16
 
 var (
 	publishRemotelyParams = []janus.Param{
-		{Name: "secret", Type: janus.String}, {Name: "remote_id", Type: janus.String, Required: true},
-		{Name: "host", Type: janus.String, Required: true}, {Name: "host_family", Type: janus.String},
-		{Name: "port", Type: janus.PosInt, Required: true}, {Name: "rtcp_port", Type: janus.PosInt},
-		{Name: "srtp_suite", Type: janus.PosInt}, {Name: "srtp_crypto", Type: janus.String},
+		{Name: "secret", Type: janus.String},
+		{Name: "remote_id", Type: janus.String, Required: true},
+		{Name: "host", Type: janus.String, Required: true},
+		{Name: "host_family", Type: janus.String},
+		{Name: "port", Type: janus.PosInt, Required: true},
+		{Name: "rtcp_port", Type: janus.PosInt},
+		{Name: "srtp_suite", Type: janus.PosInt},
+		{Name: "srtp_crypto", Type: janus.String},
 	}
 	remotePublisherParams = []janus.Param{
-		{Name: "secret", Type: janus.String}, {Name: "display", Type: janus.String}, {Name: "mcast", Type: janus.String},
-		{Name: "iface", Type: janus.String}, {Name: "port", Type: janus.PosInt}, {Name: "streams", Type: janus.Array, Required: true},
-		{Name: "metadata", Type: janus.Objects}, {Name: "srtp_suite", Type: janus.PosInt}, {Name: "srtp_crypto", Type: janus.String},
+		{Name: "secret", Type: janus.String},
+		{Name: "display", Type: janus.String},
+		{Name: "mcast", Type: janus.String},
+		{Name: "iface", Type: janus.String},
+		{Name: "port", Type: janus.PosInt},
+		{Name: "streams", Type: janus.Array, Required: true},
+		{Name: "metadata", Type: janus.Objects},
+		{Name: "srtp_suite", Type: janus.PosInt},
+		{Name: "srtp_crypto", Type: janus.String},
 	}
 	remoteStreamParams = []janus.Param{
-		{Name: "mid", Type: janus.String, Required: true}, {Name: "mindex", Type: janus.PosInt, Required: true},
-		{Name: "type", Type: janus.String, Required: true}, {Name: "codec", Type: janus.String}, {Name: "description", Type: janus.String},
-		{Name: "disabled", Type: janus.Bool}, {Name: "stereo", Type: janus.Bool}, {Name: "fec", Type: janus.Bool},
-		{Name: "dtx", Type: janus.Bool}, {Name: "h264_profile", Type: janus.String}, {Name: "vp9_profile", Type: janus.String},
-		{Name: "simulcast", Type: janus.Bool}, {Name: "svc", Type: janus.Bool}, {Name: "audiolevel_ext_id", Type: janus.Int},
-		{Name: "videoorient_ext_id", Type: janus.Int}, {Name: "playoutdelay_ext_id", Type: janus.Int},
+		{Name: "mid", Type: janus.String, Required: true},
+		{Name: "mindex", Type: janus.PosInt, Required: true},
+		{Name: "type", Type: janus.String, Required: true},
+		{Name: "codec", Type: janus.String},
+		{Name: "description", Type: janus.String},
+		{Name: "disabled", Type: janus.Bool},
+		{Name: "stereo", Type: janus.Bool},
+		{Name: "fec", Type: janus.Bool},
+		{Name: "dtx", Type: janus.Bool},
+		{Name: "h264_profile", Type: janus.String},
+		{Name: "vp9_profile", Type: janus.String},
+		{Name: "simulcast", Type: janus.Bool},
+		{Name: "svc", Type: janus.Bool},
+		{Name: "audiolevel_ext_id", Type: janus.Int},
+		{Name: "videoorient_ext_id", Type: janus.Int},
+		{Name: "playoutdelay_ext_id", Type: janus.Int},
 	}
 )
 

@@ -114,7 +114,7 @@ func runScript(t *testing.T, file string, seen map[code]bool) {
 func (s *script) step(line string) {
 	who, rest, _ := strings.Cut(line, " ")
 	if who == "quiet" {
-		for _, name := range strings.Fields(rest) {
+		for name := range strings.FieldsSeq(rest) {
 			s.quiet(name)
 		}
 		return

@@ -3,6 +3,7 @@ package videoroom
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,17 +13,32 @@ import (
 
 var (
 	subscriberParams = []janus.Param{
-		{Name: "streams", Type: janus.Array}, {Name: "private_id", Type: janus.PosInt}, {Name: "autoupdate", Type: janus.Bool},
-		{Name: "audio", Type: janus.Bool}, {Name: "video", Type: janus.Bool}, {Name: "data", Type: janus.Bool},
-		{Name: "offer_audio", Type: janus.Bool}, {Name: "offer_video", Type: janus.Bool}, {Name: "offer_data", Type: janus.Bool},
-		{Name: "substream", Type: janus.PosInt}, {Name: "temporal", Type: janus.PosInt}, {Name: "fallback", Type: janus.PosInt},
-		{Name: "spatial_layer", Type: janus.PosInt}, {Name: "temporal_layer", Type: janus.PosInt},
+		{Name: "streams", Type: janus.Array},
+		{Name: "private_id", Type: janus.PosInt},
+		{Name: "autoupdate", Type: janus.Bool},
+		{Name: "audio", Type: janus.Bool},
+		{Name: "video", Type: janus.Bool},
+		{Name: "data", Type: janus.Bool},
+		{Name: "offer_audio", Type: janus.Bool},
+		{Name: "offer_video", Type: janus.Bool},
+		{Name: "offer_data", Type: janus.Bool},
+		{Name: "substream", Type: janus.PosInt},
+		{Name: "temporal", Type: janus.PosInt},
+		{Name: "fallback", Type: janus.PosInt},
+		{Name: "spatial_layer", Type: janus.PosInt},
+		{Name: "temporal_layer", Type: janus.PosInt},
 	}
 	subscriberStreamParams = []janus.Param{
-		{Name: "mid", Type: janus.String}, {Name: "crossrefid", Type: janus.String}, {Name: "send", Type: janus.Bool},
-		{Name: "substream", Type: janus.PosInt}, {Name: "temporal", Type: janus.PosInt}, {Name: "fallback", Type: janus.PosInt},
-		{Name: "spatial_layer", Type: janus.PosInt}, {Name: "temporal_layer", Type: janus.PosInt},
-		{Name: "min_delay", Type: janus.Int}, {Name: "max_delay", Type: janus.Int},
+		{Name: "mid", Type: janus.String},
+		{Name: "crossrefid", Type: janus.String},
+		{Name: "send", Type: janus.Bool},
+		{Name: "substream", Type: janus.PosInt},
+		{Name: "temporal", Type: janus.PosInt},
+		{Name: "fallback", Type: janus.PosInt},
+		{Name: "spatial_layer", Type: janus.PosInt},
+		{Name: "temporal_layer", Type: janus.PosInt},
+		{Name: "min_delay", Type: janus.Int},
+		{Name: "max_delay", Type: janus.Int},
 	}
 	unsubscribeParams = []janus.Param{{Name: "mid", Type: janus.String}, {Name: "sub_mid", Type: janus.String}}
 )
@@ -215,8 +231,10 @@ func (l *line) tune(request janus.Object) {
 	if l.kind != plane.Video {
 		return
 	}
-	for name, want := range map[string]*int{"substream": &l.want.substream, "temporal": &l.want.temporal,
-		"spatial_layer": &l.want.spatial, "temporal_layer": &l.want.temporalSVC} {
+	for name, want := range map[string]*int{
+		"substream": &l.want.substream, "temporal": &l.want.temporal,
+		"spatial_layer": &l.want.spatial, "temporal_layer": &l.want.temporalSVC,
+	} {
 		if n, ok := number(request, name, 2); ok {
 			*want = n
 		}
@@ -347,8 +365,7 @@ func (s *subscriber) remove(k ids, o janus.Object) (changed bool) {
 	feed := s.room.feed(k.get(o, "feed"))
 	mid, named := o["mid"].(string)
 	for _, l := range s.lines {
-		for i := len(l.sources) - 1; i >= 0; i-- {
-			st := l.sources[i]
+		for _, st := range slices.Backward(l.sources) {
 			if st.owner == feed && (!named || st.mid == mid) {
 				l.drop(st)
 				changed = changed || l.kind != plane.Data

@@ -197,8 +197,10 @@ type svcInfo struct {
 // info is what the subscriber is told of the line.
 func (l *line) info() lineInfo {
 	st := l.source()
-	i := lineInfo{Type: l.kind.String(), Active: st != nil || l.kind == plane.Data, MIndex: l.mindex, Mid: l.mid(),
-		CrossRefID: l.crossref, Ready: l.ready, Send: l.send}
+	i := lineInfo{
+		Type: l.kind.String(), Active: st != nil || l.kind == plane.Data, MIndex: l.mindex, Mid: l.mid(),
+		CrossRefID: l.crossref, Ready: l.ready, Send: l.send,
+	}
 	if st == nil {
 		return i
 	}
@@ -220,12 +222,16 @@ func (l *line) info() lineInfo {
 		i.PlayoutDelay = &delayInfo{Min: l.minDelay, Max: l.maxDelay}
 	}
 	if st.simulcast {
-		i.Simulcast = &simulcastInfo{Substream: l.now.substream, SubstreamTarget: l.want.substream, Temporal: l.now.temporal,
-			TemporalTarget: l.want.temporal, Fallback: l.fallback.Microseconds()}
+		i.Simulcast = &simulcastInfo{
+			Substream: l.now.substream, SubstreamTarget: l.want.substream, Temporal: l.now.temporal,
+			TemporalTarget: l.want.temporal, Fallback: l.fallback.Microseconds(),
+		}
 	}
 	if st.svc {
-		i.SVC = &svcInfo{Spatial: l.now.spatial, SpatialTarget: l.want.spatial, Temporal: l.now.temporalSVC,
-			TemporalTarget: l.want.temporalSVC}
+		i.SVC = &svcInfo{
+			Spatial: l.now.spatial, SpatialTarget: l.want.spatial, Temporal: l.now.temporalSVC,
+			TemporalTarget: l.want.temporalSVC,
+		}
 	}
 	return i
 }

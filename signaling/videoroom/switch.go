@@ -8,9 +8,13 @@ import (
 )
 
 var switchStreamParams = []janus.Param{
-	{Name: "mid", Type: janus.String, Required: true}, {Name: "sub_mid", Type: janus.String, Required: true},
-	{Name: "substream", Type: janus.PosInt}, {Name: "temporal", Type: janus.PosInt}, {Name: "fallback", Type: janus.PosInt},
-	{Name: "spatial_layer", Type: janus.PosInt}, {Name: "temporal_layer", Type: janus.PosInt},
+	{Name: "mid", Type: janus.String, Required: true},
+	{Name: "sub_mid", Type: janus.String, Required: true},
+	{Name: "substream", Type: janus.PosInt},
+	{Name: "temporal", Type: janus.PosInt},
+	{Name: "fallback", Type: janus.PosInt},
+	{Name: "spatial_layer", Type: janus.PosInt},
+	{Name: "temporal_layer", Type: janus.PosInt},
 }
 
 // switchStreams gives lines other sources, without negotiation unless a line was inactive.
@@ -54,9 +58,7 @@ func (s *subscriber) switchTo(k ids, body janus.Object) (result switched, err er
 	r := s.room
 	wanted := body.Objects("streams")
 	if len(wanted) == 0 {
-		if wanted, err = s.legacySwitch(k, body); err != nil {
-			return result, err
-		}
+		return result, s.legacySwitch(k, body)
 	}
 	sources := make([]*stream, len(wanted))
 	for i, w := range wanted {
@@ -94,15 +96,15 @@ func (s *subscriber) switchTo(k ids, body janus.Object) (result switched, err er
 
 // legacySwitch answers a request that names only a feed. Janus 1.1.2 looks for the lines to switch in the wrong list, so
 // that it never finds one; this is the same answer.
-func (s *subscriber) legacySwitch(k ids, body janus.Object) ([]janus.Object, error) {
+func (s *subscriber) legacySwitch(k ids, body janus.Object) error {
 	id := k.get(body, "feed")
 	if k.strings && !body.Has("feed") {
-		return nil, refuse(codeMissingElement, "At least one between 'streams' and 'feed' must be specified")
+		return refuse(codeMissingElement, "At least one between 'streams' and 'feed' must be specified")
 	}
 	if s.room.feed(id) == nil {
-		return nil, refuse(codeNoSuchFeed, "No such feed (%s)", id)
+		return refuse(codeNoSuchFeed, "No such feed (%s)", id)
 	}
-	return nil, refuse(codeInvalidElement, "Empty switch list")
+	return refuse(codeInvalidElement, "Empty switch list")
 }
 
 // has tells whether a stream is among the line's sources.
@@ -126,8 +128,10 @@ func (l *line) replace(st *stream) (wasInactive bool) {
 
 // retarget applies the layers that a switch asks for.
 func (l *line) retarget(w janus.Object) {
-	for name, want := range map[string]*int{"substream": &l.want.substream, "temporal": &l.want.temporal,
-		"spatial_layer": &l.want.spatial, "temporal_layer": &l.want.temporalSVC} {
+	for name, want := range map[string]*int{
+		"substream": &l.want.substream, "temporal": &l.want.temporal,
+		"spatial_layer": &l.want.spatial, "temporal_layer": &l.want.temporalSVC,
+	} {
 		if n, ok := number(w, name, 2); ok {
 			*want = n
 		}

@@ -19,6 +19,8 @@ func (p *participant) talk(e plane.Event) {
 	if e.Talking {
 		what = "talking"
 	}
-	r.broadcast(object{"videoroom": what, "room": r.id, "id": p.id, "mindex": st.mindex, "mid": st.mid,
-		"audio-level-dBov-avg": real(e.Level)}, nil)
+	r.broadcast(object{
+		"videoroom": what, "room": r.id, "id": p.id, "mindex": st.mindex, "mid": st.mid,
+		"audio-level-dBov-avg": real(e.Level),
+	}, nil)
 }

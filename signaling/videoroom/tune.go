@@ -11,15 +11,25 @@ import (
 
 var (
 	configureParams = []janus.Param{
-		{Name: "streams", Type: janus.Array}, {Name: "update", Type: janus.Bool}, {Name: "restart", Type: janus.Bool},
-		{Name: "audio", Type: janus.Bool}, {Name: "video", Type: janus.Bool}, {Name: "data", Type: janus.Bool},
+		{Name: "streams", Type: janus.Array},
+		{Name: "update", Type: janus.Bool},
+		{Name: "restart", Type: janus.Bool},
+		{Name: "audio", Type: janus.Bool},
+		{Name: "video", Type: janus.Bool},
+		{Name: "data", Type: janus.Bool},
 	}
 	configureStreamParams = []janus.Param{
-		{Name: "mid", Type: janus.String}, {Name: "send", Type: janus.Bool},
-		{Name: "audio_level_average", Type: janus.PosInt}, {Name: "audio_active_packets", Type: janus.PosInt},
-		{Name: "substream", Type: janus.PosInt}, {Name: "temporal", Type: janus.PosInt}, {Name: "fallback", Type: janus.PosInt},
-		{Name: "spatial_layer", Type: janus.PosInt}, {Name: "temporal_layer", Type: janus.PosInt},
-		{Name: "min_delay", Type: janus.Int}, {Name: "max_delay", Type: janus.Int},
+		{Name: "mid", Type: janus.String},
+		{Name: "send", Type: janus.Bool},
+		{Name: "audio_level_average", Type: janus.PosInt},
+		{Name: "audio_active_packets", Type: janus.PosInt},
+		{Name: "substream", Type: janus.PosInt},
+		{Name: "temporal", Type: janus.PosInt},
+		{Name: "fallback", Type: janus.PosInt},
+		{Name: "spatial_layer", Type: janus.PosInt},
+		{Name: "temporal_layer", Type: janus.PosInt},
+		{Name: "min_delay", Type: janus.Int},
+		{Name: "max_delay", Type: janus.Int},
 	}
 )
 

@@ -226,8 +226,15 @@ func (c *Client) Destroy(ctx context.Context) error {
 	return err
 }
 
-// Cut breaks the connection without a word, and returns when its reader has ended.
+// Cut breaks the connection for good without a word, and returns when its reader has ended.
 func (c *Client) Cut() {
+	c.disconnect()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.handles)
+}
+
+func (c *Client) disconnect() {
 	c.mu.Lock()
 	l := c.link
 	c.mu.Unlock()
@@ -241,7 +248,7 @@ func (c *Client) Cut() {
 
 // Claim breaks the connection and takes the session over to a new one.
 func (c *Client) Claim(ctx context.Context) error {
-	c.Cut()
+	c.disconnect()
 	if err := c.connect(ctx); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -118,9 +119,7 @@ func (c *Client) Send(req M) (transaction string) {
 	if c.session != "" {
 		r["session_id"] = c.session
 	}
-	for k, v := range req {
-		r[k] = v
-	}
+	maps.Copy(r, req)
 	b, err := json.Marshal(r)
 	if err != nil {
 		c.t.Fatalf("request: %v", err)
@@ -223,9 +222,7 @@ type Handle struct {
 func (h *Handle) Request(req M) M {
 	h.t.Helper()
 	r := M{"handle_id": h.ID}
-	for k, v := range req {
-		r[k] = v
-	}
+	maps.Copy(r, req)
 	return h.Client.Request(r)
 }
 

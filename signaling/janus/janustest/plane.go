@@ -3,6 +3,7 @@ package janustest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -164,9 +165,7 @@ func (p *Plane) Forwarders() map[string]plane.Forwarder {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := make(map[string]plane.Forwarder, len(p.forwarders))
-	for k, v := range p.forwarders {
-		l[k] = v
-	}
+	maps.Copy(l, p.forwarders)
 	return l
 }
 
