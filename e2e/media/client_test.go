@@ -393,8 +393,10 @@ func audioFeed(mid string) sdp.Feed {
 }
 
 func videoFeed(mid string) sdp.Feed {
-	return sdp.Feed{Kind: plane.Video, Mid: mid, Direction: plane.SendOnly, Codec: "vp8",
-		Extensions: []string{plane.ExtVideoOrientation, plane.ExtPlayoutDelay}}
+	return sdp.Feed{
+		Kind: plane.Video, Mid: mid, Direction: plane.SendOnly, Codec: "vp8",
+		Extensions: []string{plane.ExtVideoOrientation, plane.ExtPlayoutDelay},
+	}
 }
 
 // hear keeps what comes over a data channel.

@@ -28,8 +28,13 @@ func busy(t testing.TB) *caller {
 // FuzzRTP brings arbitrary packets to a peer, from somebody who knows the keys and from somebody who does not.
 func FuzzRTP(f *testing.F) {
 	for _, p := range []packet{
-		{ssrc: 2, seq: 2}, {ssrc: 9, mid: "s", rid: "x"}, {ssrc: 9, mid: "s", repaired: "m", pt: 97, payload: rtxPayload(1, picture(true))},
-		{ssrc: 0, pt: 127}, {ssrc: 3, seq: 30000, pt: 111}, {ssrc: 9, mid: "z"}, {ssrc: 9, pt: 97, payload: []byte{1}},
+		{ssrc: 2, seq: 2},
+		{ssrc: 9, mid: "s", rid: "x"},
+		{ssrc: 9, mid: "s", repaired: "m", pt: 97, payload: rtxPayload(1, picture(true))},
+		{ssrc: 0, pt: 127},
+		{ssrc: 3, seq: 30000, pt: 111},
+		{ssrc: 9, mid: "z"},
+		{ssrc: 9, pt: 97, payload: []byte{1}},
 	} {
 		b, n := p.write()
 		f.Add(b, n)

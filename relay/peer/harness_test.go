@@ -19,7 +19,7 @@ import (
 	"cardea/relay/udp"
 )
 
-// bench is a media plane around the peers under test: a socket of theirs, one of their clients, and what they reported.
+// stand is a media plane around the peers under test: a socket of theirs, one of their clients, and what they reported.
 type stand struct {
 	t      testing.TB
 	env    *Env
@@ -170,7 +170,6 @@ type packet struct {
 	payload    []byte
 	key        bool
 	rollover   uint64
-	transport  *uint16
 	extensions map[uint8][]byte
 }
 

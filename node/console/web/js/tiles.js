@@ -84,7 +84,8 @@ export class Stage {
       const rest = common / ratio + below + gap;
       enlarged.width(Math.min(width, Math.max(least, (height - rest - below) * ratio)));
     } else {
-      common = widthOf(n, width, height, below, Math.min(least, half));
+      const crowded = half < least && n > 3;
+      common = crowded ? half : widthOf(n, width, height, below, Math.min(least, half));
       enlarged?.width(common);
     }
     for (const tile of this.#tiles.values()) {
