@@ -195,6 +195,9 @@ func (f *fuzzer) learn(b []byte) {
 // fuzzRequests is how many random requests are sent; FUZZREQUESTS says another number.
 const fuzzRequests = 30_000
 
+// fuzzRate is how many a connection sends a second: the test is about what requests say, not about how many they are.
+const fuzzRate = 250
+
 // TestRandomRequests sends random requests with all verbs over WebSocket, several clients at once. FUZZSEED repeats a run.
 func TestRandomRequests(t *testing.T) {
 	total, seed := fuzzRequests, uint64(time.Now().UnixNano())
@@ -205,7 +208,7 @@ func TestRandomRequests(t *testing.T) {
 		seed = n
 	}
 	t.Logf("FUZZSEED=%d", seed)
-	s := open(t, "127.0.0.47", func(c *config.Config) { c.Limits.RequestsPerSecond, c.Limits.SessionRate = 1_000_000, 0 })
+	s := open(t, "127.0.0.47", func(c *config.Config) { c.Limits.RequestsPerSecond, c.Limits.SessionRate = 2*fuzzRate, 0 })
 	var texts []string
 	for _, text := range lies() {
 		if len(text) < 20_000 {
@@ -258,7 +261,12 @@ func (f *fuzzer) run(ctx context.Context, url string, n int) error {
 			}
 		}
 	}()
-	for range n {
+	pace := time.NewTicker(20 * time.Millisecond)
+	defer pace.Stop()
+	for i := range n {
+		if i%(fuzzRate/50) == 0 {
+			<-pace.C
+		}
 		if err := ws.Write(ctx, websocket.MessageText, f.next()); err != nil {
 			return fmt.Errorf("request %d: %w", f.serial, err)
 		}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"cardea/e2e/internal/caller"
+
 	"github.com/pion/dtls/v3"
 	"github.com/pion/stun/v4"
 )
@@ -130,9 +132,8 @@ func record(kind byte, body []byte) []byte {
 var hello = sync.OnceValue(func() []byte {
 	first := make(chan []byte, 1)
 	conn := &recorder{first: first, done: make(chan struct{})}
-	client, err := dtls.Client(conn, &net.UDPAddr{}, &dtls.Config{
-		InsecureSkipVerify: true, SRTPProtectionProfiles: []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_128_GCM},
-	})
+	client, err := dtls.ClientWithOptions(conn, &net.UDPAddr{},
+		dtls.WithInsecureSkipVerify(true), dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM))
 	if err != nil {
 		panic(err)
 	}
@@ -165,12 +166,21 @@ func (r *recorder) WriteTo(b []byte, _ net.Addr) (int, error) {
 	}
 	return len(b), nil
 }
-func (r *recorder) ReadFrom([]byte) (int, net.Addr, error) { <-r.done; return 0, nil, net.ErrClosed }
-func (r *recorder) Close() error                           { r.once.Do(func() { close(r.done) }); return nil }
-func (*recorder) LocalAddr() net.Addr                      { return &net.UDPAddr{} }
-func (*recorder) SetDeadline(time.Time) error              { return nil }
-func (*recorder) SetReadDeadline(time.Time) error          { return nil }
-func (*recorder) SetWriteDeadline(time.Time) error         { return nil }
+
+func (r *recorder) ReadFrom([]byte) (int, net.Addr, error) {
+	<-r.done
+	return 0, nil, net.ErrClosed
+}
+
+func (r *recorder) Close() error {
+	r.once.Do(func() { close(r.done) })
+	return nil
+}
+
+func (*recorder) LocalAddr() net.Addr              { return &net.UDPAddr{} }
+func (*recorder) SetDeadline(time.Time) error      { return nil }
+func (*recorder) SetReadDeadline(time.Time) error  { return nil }
+func (*recorder) SetWriteDeadline(time.Time) error { return nil }
 
 // rtpLike and rtcpLike look like SRTP and SRTCP from outside.
 func rtpLike() []byte {
@@ -298,11 +308,10 @@ func pick[T any](all []T) T { return all[rand.IntN(len(all))] }
 func TestImpostor(t *testing.T) {
 	s := open(t, "127.0.0.44", nil)
 	alert := func(level, description byte) []byte { return record(21, []byte{level, description}) }
+	// Each client's packets come again from its own address only. From the other's, a connectivity check would prove that the
+	// address is its, and for some seconds the node would believe it.
 	kinds := []func() []byte{
 		rtpLike, rtcpLike,
-		func() []byte { return pick(s.publisher.Sent()) },
-		func() []byte { return mutated(pick(s.publisher.Sent())) },
-		func() []byte { return mutated(pick(s.subscriber.Sent())) },
 		func() []byte { return alert(1, 0) },  // close_notify
 		func() []byte { return alert(2, 40) }, // handshake_failure
 		func() []byte { return alert(2, 80) }, // internal_error
@@ -323,9 +332,17 @@ func TestImpostor(t *testing.T) {
 	sent := 0
 	g := s.attack(func(ctx context.Context) {
 		sent = flood(ctx, floodRate, 5*time.Second, func() {
-			b := pick(kinds)()
-			_ = s.publisher.Inject(b, s.media)
-			_ = s.subscriber.Inject(b, s.media)
+			for _, p := range []*caller.Peer{s.publisher.Peer, s.subscriber.Peer} {
+				b := pick(p.Sent())
+				switch rand.IntN(8) {
+				case 0:
+				case 1:
+					b = mutated(b)
+				default:
+					b = pick(kinds)()
+				}
+				_ = p.Inject(b, s.media)
+			}
 		})
 	})
 	each := float64(sent / len(kinds) / 2)

@@ -48,7 +48,6 @@ type stage struct {
 	publisher  *caller.Publisher
 	subscriber *caller.Subscriber
 	tracks     map[string]*caller.Track
-	clients    []*caller.Client
 }
 
 // open starts a node on a loopback address of its own and calls through it. What an attack leaves must be gone soon, so
@@ -146,18 +145,22 @@ func (s *stage) attack(run func(ctx context.Context)) growth {
 	run(ctx)
 	cancel()
 	s.rest(time.Second) // for what is still on its way
-	pressed, control := s.judge(), echo.stop()
+	pressed := s.judge()
+	usual, longest := echo.stop()
 	if n := s.eventuallyLost(lost); n > 0 {
 		s.t.Errorf("the call has lost %d packets", n)
 	}
-	for kind, p := range pressed {
-		if p.Received == quiet[kind].Received {
+	s.rest(200 * time.Millisecond)
+	for kind, p := range s.judge() {
+		if p.Received == pressed[kind].Received {
 			s.t.Errorf("%s has stopped", kind)
 		}
+	}
+	for kind, p := range pressed {
 		// A busy machine delays an echo on the loopback as it delays the call, which wakes a dozen goroutines in turn.
-		allowed := quiet[kind].P95 + 12*control + 25*time.Millisecond
+		allowed := quiet[kind].P95 + max(12*usual, 2*longest) + 25*time.Millisecond
 		s.t.Logf("%s: p95 %v before, %v under attack, longest %v; an echo beside it %v", kind,
-			quiet[kind].P95.Round(time.Microsecond), p.P95.Round(time.Microsecond), p.Max.Round(time.Microsecond), control.Round(time.Microsecond))
+			quiet[kind].P95.Round(time.Microsecond), p.P95.Round(time.Microsecond), p.Max.Round(time.Microsecond), usual.Round(time.Microsecond))
 		if p.P95 > allowed {
 			s.t.Errorf("%s is delayed by %v, at most %v allowed", kind, p.P95, allowed)
 		}
@@ -342,16 +345,16 @@ func startEcho(t *testing.T) *echo {
 	return e
 }
 
-// stop returns the delay that 95 of 100 packets kept to.
-func (e *echo) stop() time.Duration {
+// stop returns the delays that 95 and 99 of 100 packets kept to.
+func (e *echo) stop() (usual, longest time.Duration) {
 	close(e.quit)
 	_ = e.conn.Close()
 	e.work.Wait()
 	if len(e.delays) == 0 {
-		return 0
+		return 0, 0
 	}
 	slices.Sort(e.delays)
-	return e.delays[len(e.delays)*95/100]
+	return e.delays[len(e.delays)*95/100], e.delays[len(e.delays)*99/100]
 }
 
 // journal keeps what the node logs.

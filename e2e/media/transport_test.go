@@ -92,7 +92,7 @@ func TestRelayed(t *testing.T) {
 // TestSilentEnd lets 20 clients vanish without goodbye: all are reported down, and nothing is left of them.
 func TestSilentEnd(t *testing.T) { // not parallel: it counts goroutines
 	w := newWorld(t, func(c *relay.Config) {
-		c.ICE = ice.Config{DisconnectTimeout: 500 * time.Millisecond, FailTimeout: 500 * time.Millisecond}
+		c.ICE = ice.Config{DisconnectTimeout: 2 * time.Second, FailTimeout: time.Second}
 	})
 	settled := func() int { runtime.GC(); return runtime.NumGoroutine() }
 	before := settled()
@@ -104,15 +104,17 @@ func TestSilentEnd(t *testing.T) { // not parallel: it counts goroutines
 	}
 	for i, c := range gone {
 		wait.Go(func() {
+			next := gone[(i+1)%len(gone)]
 			cam := newCamera(t, c)
-			directions := map[string]plane.Direction{"0": plane.SendRecv, "1": plane.SendRecv}
-			c.offer(directions, nil, nil)
-			c.publish(nil)
-			c.subscribe(want("0", stream(gone[(i+1)%len(gone)], "0")), want("1", stream(gone[(i+1)%len(gone)], "1")))
-			c.awaitUp()
-			cam.run()
-			await(t, "pictures", func() bool { return c.on("1").count() > 5 })
-			watching.Done()
+			func() {
+				defer watching.Done() // also when it fails
+				c.offer(map[string]plane.Direction{"0": plane.SendRecv, "1": plane.SendRecv}, nil, nil)
+				c.publish(nil)
+				c.subscribe(want("0", stream(next, "0")), want("1", stream(next, "1")))
+				c.awaitUp()
+				cam.run()
+				await(t, "pictures", func() bool { return c.on("1").count() > 5 })
+			}()
 			watching.Wait()
 			cut := func([]byte) bool { return true }
 			c.link.dropOut.Store(&cut)
@@ -121,6 +123,9 @@ func TestSilentEnd(t *testing.T) { // not parallel: it counts goroutines
 		})
 	}
 	wait.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
 	for _, c := range gone {
 		w.awaitEvent(c.id, plane.EventDown, func(e plane.Event) bool { return e.Reason == "ICE failed" })
 		w.awaitEvent(c.id, plane.EventICEFailed, any1)

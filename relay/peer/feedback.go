@@ -52,7 +52,7 @@ func (p *Peer) HandleRTCP(packet []byte, now int64, out *udp.Outbox) {
 		return
 	}
 	p.feedback.scratch = compound[:0]
-	p.agent.Touch(now)
+	p.authentic(now)
 	for len(compound) > 0 {
 		var r rtcp.Packet
 		if r, compound, err = rtcp.Next(compound); err != nil {

@@ -44,6 +44,7 @@ type Peer struct {
 	estimator *bwe.Estimator            // its Sent remembers packets that carry one; the rest is guarded by mu
 	keyframes atomic.Bool               // some source is to be asked for a keyframe
 	urgent    atomic.Bool               // queued for Drain
+	heard     atomic.Bool               // a packet of the client's was authentic
 	pacer     pacer
 
 	cancel context.CancelFunc
@@ -381,6 +382,14 @@ func (p *Peer) shut() {
 		p.env.Metrics.Connected.Add(-1)
 	}
 	p.release()
+}
+
+// authentic notes that a packet was the client's own.
+func (p *Peer) authentic(now int64) {
+	p.agent.Touch(now)
+	if !p.heard.Load() { // once is enough, and packets are many
+		p.heard.Store(true)
+	}
 }
 
 // hurry asks the ticker for Drain.

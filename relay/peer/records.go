@@ -5,21 +5,26 @@ import "encoding/binary"
 // DTLS records (RFC 6347 section 4.1): type, version, epoch, sequence number, length.
 const (
 	recordHeader    = 13
+	recordCipher    = 20 // ChangeCipherSpec
 	recordAlert     = 21
 	recordHandshake = 22
-	recordCipher    = 20 // ChangeCipherSpec
 )
 
-// unprotected tells whether a datagram has a record that nobody who knows the keys sends once there are any. Anybody can write
-// an alert in the clear, and it would end the connection; handshake messages in the clear may be the last flight again,
-// which got lost on its way.
-func unprotected(datagram []byte) bool {
+// unprotected tells whether a datagram has a record in the clear, which anybody can write, once there are keys: an alert would
+// end the connection, and so would much that cannot be parsed. Only the client's last flight may come again, because ours
+// got lost; repeat says whether that is still to be expected.
+func unprotected(datagram []byte, repeat bool) bool {
 	for len(datagram) >= recordHeader {
 		kind, epoch := datagram[0], binary.BigEndian.Uint16(datagram[3:])
-		if epoch == 0 && kind != recordHandshake && kind != recordCipher {
-			return true
+		body := datagram[recordHeader:]
+		body = body[:min(int(binary.BigEndian.Uint16(datagram[11:])), len(body))]
+		if epoch == 0 {
+			cipher := kind == recordCipher && len(body) == 1 && body[0] == 1
+			if !repeat || !cipher && kind != recordHandshake {
+				return true
+			}
 		}
-		datagram = datagram[min(recordHeader+int(binary.BigEndian.Uint16(datagram[11:])), len(datagram)):]
+		datagram = datagram[recordHeader+len(body):]
 	}
 	return len(datagram) > 0
 }

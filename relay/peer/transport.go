@@ -61,7 +61,7 @@ func (p *Peer) PathClosed(path ice.Path) {
 
 // HandleDTLS takes a DTLS record that came over one of the peer's paths.
 func (p *Peer) HandleDTLS(b []byte) {
-	if p.out.Load() != nil && unprotected(b) {
+	if p.out.Load() != nil && unprotected(b, !p.heard.Load()) {
 		p.env.Metrics.AuthFailures.Add(1)
 		return
 	}

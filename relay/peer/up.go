@@ -89,7 +89,7 @@ func (p *Peer) HandleRTP(packet []byte, now int64) *stream.Stream {
 	if !known {
 		p.adopt(src, now) // only now: anybody can write an SSRC, a mid and a rid
 	}
-	p.agent.Touch(now)
+	p.authentic(now)
 	p.env.Metrics.PacketsIn.Add(1)
 	p.env.Metrics.BytesIn.Add(uint64(len(packet)))
 	p.bandwidth.received += len(packet)

@@ -191,7 +191,7 @@ func (s *sender) frame(payload []byte, last bool) {
 // audioPayload makes an Opus packet: 20 ms of full-band CELT, one frame (RFC 6716 section 3.1).
 func audioPayload() []byte {
 	b := make([]byte, audioSize)
-	b[0] = 31<<3 | 0
+	b[0] = 31 << 3
 	return b
 }
 
