@@ -14,7 +14,7 @@ ARGS     ?=
 # What "make run" adds when there is no cardea.yaml: the room that Janus's demos expect.
 DEMO := $(if $(wildcard cardea.yaml),,--videoroom-rooms '[{room: 1234, description: Demo Room, publishers: 6, notify_joining: true, audiolevel_event: true, audio_active_packets: 15, audio_level_average: 60}]')
 
-.PHONY: build run test check e2e race system soak bench microbench fuzz lint generate conformance help clean
+.PHONY: build run test check e2e race system soak bench microbench ocean fuzz lint generate conformance help clean
 
 build: ## build the program, one static binary: bin/cardea (what plain "make" does)
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/cardea ./node/cardea
@@ -48,10 +48,13 @@ soak: ## clients come and go for CHURN (10m), and the node must be afterwards wh
 
 bench: build ## compare a node with Debian's Janus under load; SUBSCRIBERS="10 50 100", DURATION=20s, ROUNDS=1
 	@e2e/setup.sh janus=janus || echo "going on without Janus" >&2
-	@go run ./e2e/bench --bin bin/cardea --subscribers '$(SUBSCRIBERS)' --duration $(DURATION) --rounds $(ROUNDS)
+	@go run ./e2e/bench --bin $(CURDIR)/bin/cardea --subscribers '$(SUBSCRIBERS)' --duration $(DURATION) --rounds $(ROUNDS)
 
 microbench: ## Go benchmarks of the packet path; BENCH selects some
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+ocean: ## relay links over a lossy ocean and through a bottleneck beside TCP, in simulated time: tables
+	@OCEAN=1 go test -count=1 -run 'TestOcean|TestBottleneck' ./relay/shield
 
 fuzz: ## each fuzz target for FUZZTIME (60s)
 	@set -eu; \

@@ -196,7 +196,7 @@ func (f *fuzzer) learn(b []byte) {
 const fuzzRequests = 30_000
 
 // fuzzRate is how many a connection sends a second: the test is about what requests say, not about how many they are.
-const fuzzRate = 250
+const fuzzRate = 150
 
 // TestRandomRequests sends random requests with all verbs over WebSocket, several clients at once. FUZZSEED repeats a run.
 func TestRandomRequests(t *testing.T) {

@@ -277,7 +277,10 @@ func TestStrangers(t *testing.T) {
 		{"a ufrag overheard", func() []byte { return check(ufrag, "a password nobody has", nominating{}) }},
 		{"DTLS hellos", hello},
 		{"DTLS rubbish", func() []byte { return record(byte(20+rand.IntN(5)), random(rand.IntN(300))) }},
-		{"SRTP", rtpLike}, {"SRTCP", rtcpLike}, {"ChannelData", channelData}, {"TURN", turnRequest},
+		{"SRTP", rtpLike},
+		{"SRTCP", rtcpLike},
+		{"ChannelData", channelData},
+		{"TURN", turnRequest},
 		{"the call's own packets", func() []byte { return pick(s.publisher.Sent()) }},
 		{"the call's own packets, changed", func() []byte { return mutated(pick(s.publisher.Sent())) }},
 	}
