@@ -95,7 +95,7 @@ func (k *call) run(ctx context.Context, a, b *node, rate float64) {
 	q := queue.New(1e6)
 	var wg sync.WaitGroup
 	to := b.shield.socket.LocalAddr()
-	wg.Go(func() { q.Run(ctx, a.conn.SendDatagram, func() int { return a.shield.Budget(to) }) })
+	wg.Go(func() { _ = q.Run(ctx, a.conn.SendDatagram, func() int { return a.shield.Budget(to) }) })
 	wg.Go(func() {
 		for {
 			p, err := b.conn.ReceiveDatagram(ctx)

@@ -2,8 +2,6 @@ package shield
 
 import (
 	"errors"
-	"fmt"
-	"maps"
 	"net"
 	"net/netip"
 	"sync"
@@ -62,17 +60,18 @@ type delivery struct {
 	from net.Addr
 }
 
-// remote is one far end.
-type remote struct {
-	address atomic.Pointer[netip.AddrPort] // where it is written to
-	addr    *net.UDPAddr                   // the same, in the form that quic-go takes; owned by the goroutine that reads
+type counters struct{ strangersDropped, sendErrors, tooLong atomic.Uint64 }
 
-	mu sync.Mutex // guards the session
-	*session
+// Stats counts what a Conn dropped since it was made.
+type Stats struct {
+	Strangers  uint64 // packets from remotes without keys, beyond the limit
+	SendErrors uint64 // datagrams that the socket refused
+	TooLong    uint64 // packets that were empty or longer than [MaxPacket]
 }
 
-type counters struct {
-	strangersDropped, sendErrors, tooLong atomic.Uint64
+// Stats returns the counters.
+func (c *Conn) Stats() Stats {
+	return Stats{c.counters.strangersDropped.Load(), c.counters.sendErrors.Load(), c.counters.tooLong.Load()}
 }
 
 var _ net.PacketConn = (*Conn)(nil)
@@ -99,119 +98,6 @@ func New(s Socket, cfg Config) (*Conn, error) {
 }
 
 func (c *Conn) now() int64 { return int64(time.Since(c.start)) }
-
-var errRemotes = fmt.Errorf("shield: more than %d remotes", maxRemotes)
-
-// Protect begins to shield what goes to and comes from a remote, with keys made of a secret that both ends share: the TLS exporter
-// of the QUIC connection gives one. client tells the two ends apart. Until both have called it packets pass as they are. A second
-// call begins anew: the remote was restarted. A remote that is silent for two minutes, with nothing sent to it, is forgotten.
-func (c *Conn) Protect(to netip.AddrPort, secret []byte, client bool) error {
-	to = unmap(to)
-	r := &remote{}
-	r.address.Store(&to)
-	r.addr = net.UDPAddrFromAddrPort(to)
-	s, err := newSession(secret, client, c.cfg, c.now(),
-		func(b []byte) { c.write(b, *r.address.Load()) },
-		func(p []byte) { c.ready = append(c.ready, delivery{p, r.addr}) })
-	if err != nil {
-		return fmt.Errorf("shield %s: %w", to, err)
-	}
-	r.session = s
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	old := *c.remotes.Load()
-	if _, ok := old[to]; !ok && len(old) >= maxRemotes {
-		return errRemotes
-	}
-	m := maps.Clone(old)
-	if o := old[to]; o != nil {
-		maps.DeleteFunc(m, func(_ netip.AddrPort, r *remote) bool { return r == o })
-	}
-	m[to] = r
-	c.remotes.Store(&m)
-	return nil
-}
-
-// Forget ends shielding a remote and frees its memory.
-func (c *Conn) Forget(to netip.AddrPort) {
-	if r := c.remote(unmap(to)); r != nil {
-		c.forget(r)
-	}
-}
-
-func (c *Conn) forget(r *remote) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	m := maps.Clone(*c.remotes.Load())
-	maps.DeleteFunc(m, func(_ netip.AddrPort, o *remote) bool { return o == r })
-	c.remotes.Store(&m)
-}
-
-// moved looks for the remote that a report from an unknown address comes from: an address translator on its side may have given it a
-// new one. If there is one it is known by both addresses from then on, and written to at the new one; QUIC makes sure that the remote
-// is there, as with any change of path.
-func (c *Conn) moved(b []byte, from netip.AddrPort) *remote {
-	if parseHeader(b).kind != kindReport || len(b) > maxReport || !c.strangers.Allow() {
-		return nil
-	}
-	for _, r := range *c.remotes.Load() {
-		r.mu.Lock()
-		known := r.in.valid(b) && r.newer(parseHeader(b).number)
-		r.mu.Unlock()
-		if !known {
-			continue
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		m := maps.Clone(*c.remotes.Load())
-		before := *r.address.Load()
-		maps.DeleteFunc(m, func(a netip.AddrPort, o *remote) bool { return o == r && a != before })
-		m[from] = r
-		c.remotes.Store(&m)
-		r.addr = net.UDPAddrFromAddrPort(from)
-		r.address.Store(&from)
-		return r
-	}
-	return nil
-}
-
-// Row is what a link's keepalives have measured.
-type Row struct {
-	Up       bool          // something valid came in within the last second and a half
-	RTT      time.Duration // smoothed; 0: not known yet
-	LeastRTT time.Duration // the least seen
-	Queue    time.Duration // how long packets to the remote wait on the way, of late
-	Loss     float64       // share of packets to the remote lost, before repair
-	Burst    float64       // mean number of packets lost in a row
-	Late     float64       // share that parity did not repair
-	Parity   float64       // packets of parity per packet
-	Size     int           // largest UDP payload that gets through
-	Budget   int           // see [Conn.Budget]
-	Overhead float64       // parity and repeats sent, as a share of what they are for, since the beginning
-}
-
-// Row returns what is known about the way to a remote; ok is false if it is not shielded.
-func (c *Conn) Row(to netip.AddrPort) (row Row, ok bool) {
-	r := c.remote(unmap(to))
-	if r == nil {
-		return Row{}, false
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.row(c.now()), true
-}
-
-// Budget returns how much may be handed down for a remote, in bit/s of QUIC packets: what the path is thought to bear, less parity. A remote
-// that is not shielded has the initial rate.
-func (c *Conn) Budget(to netip.AddrPort) int {
-	r := c.remote(unmap(to))
-	if r == nil {
-		return c.cfg.InitialRate
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.budget()
-}
 
 func (c *Conn) remote(a netip.AddrPort) *remote { return (*c.remotes.Load())[a] }
 

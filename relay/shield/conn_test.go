@@ -2,6 +2,7 @@ package shield
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"net/netip"
 	"testing"
@@ -63,7 +64,7 @@ func TestPassesBeforeKeys(t *testing.T) {
 		for _, n := range []int{1, 40, leastSize, leastSize + 1, 1300, MaxPacket} {
 			want := content(uint64(n), n)
 			want[0] = 0xc3
-			a.WriteTo(want, b.LocalAddr())
+			_, _ = a.WriteTo(want, b.LocalAddr())
 			if p := <-got; !bytes.Equal(p, want) {
 				t.Errorf("packet of %d arrives as one of %d", n, len(p))
 			}
@@ -74,7 +75,7 @@ func TestPassesBeforeKeys(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		want := append([]byte{0xc3}, content(1, 99)...)
-		a.WriteTo(want, b.LocalAddr())
+		_, _ = a.WriteTo(want, b.LocalAddr())
 		if p := <-got; !bytes.Equal(p, want) {
 			t.Errorf("%x arrives", p)
 		}
@@ -83,7 +84,7 @@ func TestPassesBeforeKeys(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		before := ab.total()
-		a.WriteTo(want, b.LocalAddr())
+		_, _ = a.WriteTo(want, b.LocalAddr())
 		if p := <-got; !bytes.Equal(p, want) {
 			t.Errorf("%x arrives", p)
 		}
@@ -142,8 +143,8 @@ func TestRemoteMoves(t *testing.T) {
 			for range read(a) {
 			}
 		}()
-		a.Protect(b.socket.LocalAddr(), secret, true)
-		b.Protect(a.socket.LocalAddr(), secret, false)
+		_ = a.Protect(b.socket.LocalAddr(), secret, true)
+		_ = b.Protect(a.socket.LocalAddr(), secret, false)
 		time.Sleep(time.Second)
 		e := a.socket.(*packetConn).PacketConn.(*endpoint)
 		moved := netip.MustParseAddrPort("10.0.0.77:7")
@@ -163,7 +164,7 @@ func TestRemoteMoves(t *testing.T) {
 			t.Error("the other end hears nothing since")
 		}
 		want := content(4, 200)
-		a.WriteTo(want, b.LocalAddr())
+		_, _ = a.WriteTo(want, b.LocalAddr())
 		if p := <-got; !bytes.Equal(p, want) {
 			t.Error("nothing arrives from the new address")
 		}
@@ -174,18 +175,18 @@ func TestRemoteMoves(t *testing.T) {
 func TestConnIsANetPacketConn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, _, _, closeAll := ends(t)
-		a.SetReadDeadline(time.Now())
+		_ = a.SetReadDeadline(time.Now())
 		if _, _, err := a.ReadFrom(make([]byte, 10)); err == nil {
 			t.Error("reads on after its deadline")
-		} else if ne, ok := err.(net.Error); !ok || !ne.Timeout() {
+		} else if ne := net.Error(nil); !errors.As(err, &ne) || !ne.Timeout() {
 			t.Errorf("deadline: %v", err)
 		}
-		a.SetReadDeadline(time.Time{})
+		_ = a.SetReadDeadline(time.Time{})
 		closeAll()
-		if _, err := a.WriteTo([]byte{1}, a.LocalAddr()); err != net.ErrClosed {
+		if _, err := a.WriteTo([]byte{1}, a.LocalAddr()); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("writing after Close: %v", err)
 		}
-		if _, _, err := a.ReadFrom(make([]byte, 10)); err != net.ErrClosed {
+		if _, _, err := a.ReadFrom(make([]byte, 10)); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("reading after Close: %v", err)
 		}
 		if err := a.Close(); err != nil {

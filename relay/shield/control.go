@@ -23,6 +23,8 @@ const (
 	gain    = 1.1 // a round, while the queue is empty
 
 	startGain = 1.5 // the same before there was any sign of congestion
+	// idleShare is the share of the rate below which a link does not count as used at all.
+	idleShare = 0.2
 	// heavySpan is over how many rounds heavy loss is averaged.
 	heavySpan = 6
 )
@@ -47,6 +49,7 @@ type control struct {
 	congested      int64   // when congestion was last seen
 	yielded        int64   // when the rate last came down for delay alone
 	lastReceived   float64 // bytes/s received in the last round
+	lastSent       float64 // and sent
 	heavy          float64 // loss averaged over rounds
 
 	tokens float64 // bytes that may still be sent
@@ -99,13 +102,15 @@ func (c *control) report(o outcome, rtt, now int64) {
 	c.lost += o.lost
 	c.sent += o.sent
 	c.received += o.received
-	if c.starting && o.delay > emptyDelay {
+	// A queue on a path that we hardly use is not ours, and a few packets tell little about it.
+	busy := c.lastSent > idleShare*c.rate
+	if c.starting && busy && o.delay > emptyDelay {
 		// Doubling goes too far by nature; no need to wait for the end of the round.
 		c.starting = false
 		c.congested = now
 		c.rate = min(c.rate, c.lastReceived)
 	}
-	if o.delay > fullDelay && !c.competing && now-c.yielded > rtt+o.delay {
+	if busy && o.delay > fullDelay && !c.competing && now-c.yielded > rtt+o.delay {
 		c.yielded, c.congested = now, now
 		c.rate = min(c.rate, yield*c.lastReceived)
 		if c.waiting++; c.waiting > patience {
@@ -129,7 +134,7 @@ func (c *control) round(seconds float64, now int64) {
 	c.peak = max(sent, c.peak*0.98)
 	used := sent > 0.75*c.rate
 	mean := int64(c.mean / c.reports)
-	c.lastReceived = max(received, c.least)
+	c.lastReceived, c.lastSent = max(received, c.least), sent
 	if c.packets > 20 {
 		c.heavy += (c.lost/c.packets - c.heavy) / heavySpan
 	}
@@ -137,7 +142,7 @@ func (c *control) round(seconds float64, now int64) {
 	case c.lost > 0 && congestive(mean) || c.heavy > heavyLoss:
 		c.starting, c.waiting = false, 0
 		c.congested = now
-		c.rate = min(c.rate, backoff*max(sent, received))
+		c.rate = min(c.rate, backoff*max(sent, received, c.rate/2))
 		c.heavy /= 2
 	case c.delay > fullDelay && !c.competing: // has yielded already
 	case c.delay < emptyDelay:

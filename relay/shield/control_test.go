@@ -112,8 +112,15 @@ func TestPolice(t *testing.T) {
 // Parity stays within what the mesh allows it: three times the loss and 5 %, 15 % with bursts; nothing where nothing is lost.
 func TestParityForLoss(t *testing.T) {
 	for _, tc := range []struct{ loss, burst, least, most float64 }{
-		{0, 1, 0, 0}, {0.00001, 1, 0, 0.001}, {0.001, 1, 0.02, 0.053}, {0.01, 1, 0.04, 0.08}, {0.03, 1, 0.08, 0.14},
-		{0.1, 1, 0.2, 0.35}, {0.01, 5, 0.12, 0.14}, {0.002, 3, 0.04, 0.14}, {0.5, 1, 0.3, 0.35},
+		{0, 1, 0, 0},
+		{0.00001, 1, 0, 0.001},
+		{0.001, 1, 0.02, 0.053},
+		{0.01, 1, 0.04, 0.08},
+		{0.03, 1, 0.08, 0.14},
+		{0.1, 1, 0.2, 0.35},
+		{0.01, 5, 0.12, 0.14},
+		{0.002, 3, 0.04, 0.14},
+		{0.5, 1, 0.3, 0.35},
 	} {
 		var l losses
 		l.add(longMemory, longMemory*tc.loss, longMemory*tc.loss/tc.burst)
@@ -130,5 +137,21 @@ func TestParityForLoss(t *testing.T) {
 	}
 	if got := l.parity(); got != 0 {
 		t.Errorf("parity %g after 100,000 packets without loss", got)
+	}
+}
+
+// A link that is idle, or nearly, keeps its rate: what a few keepalives meet says nothing about it.
+func TestIdleKeepsItsRate(t *testing.T) {
+	for _, starting := range []bool{true, false} {
+		c := newControl(2e6, 4e4, 1e8)
+		c.starting = starting
+		now := int64(time.Second)
+		rounds(&c, 3, &now, outcome{}, 0)
+		rounds(&c, 2, &now, outcome{sent: 2000}, 0)
+		before := c.rate
+		rounds(&c, 50, &now, outcome{sent: 2000, delay: 30e6, mean: 30e6}, 0)
+		if c.rate < before {
+			t.Errorf("rate went from %.0f to %.0f kB/s while idle", before/1e3, c.rate/1e3)
+		}
 	}
 }

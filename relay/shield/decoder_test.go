@@ -269,3 +269,21 @@ func TestLongStream(t *testing.T) {
 		t.Errorf("%d corrupt", d.corrupt)
 	}
 }
+
+// A packet that is overtaken may be repaired before it arrives. It is not lost, and must not be answered by parity.
+func TestOvertakenIsNotLost(t *testing.T) {
+	e := newWired()
+	for n := range 2000 {
+		e.send(kindPacket, content(uint64(n), 30), int64(n)*5e5)
+		e.owe(0.2, int64(n)*5e5)
+	}
+	d := &decoder{deliver: func(uint64, kind, []byte) {}}
+	for i := 0; i+10 < len(e.packets); i += 10 { // every tenth comes nine later
+		for _, b := range append(e.packets[i+1:i+10:i+10], e.packets[i]) {
+			take(d, b, int64(i)*5e5)
+		}
+	}
+	if d.repairs == 0 || d.lost > 0 || d.runs > 0 {
+		t.Errorf("%d repaired early, %d of them counted as lost", d.repairs, d.lost)
+	}
+}

@@ -223,15 +223,17 @@ func (tl *tally) quantile(q float64) int {
 type weather struct {
 	name         string
 	share, burst float64
-	goal         float64 // share in time
+	jitter       time.Duration // mean, exponential: packets overtake each other
+	goal         float64       // share in time
 	overhead     float64
 }
 
 var weathers = []weather{
-	{"no loss", 0, 1, 0.9999, 0.01},
-	{"1 % independent", 0.01, 1, 0.999, 0.08},
-	{"3 % independent", 0.03, 1, 0.995, 0.14},
-	{"1 % in bursts of 5", 0.01, 5, 0.995, 0.15},
+	{"no loss", 0, 1, 0, 0.9999, 0.01},
+	{"1 % independent", 0.01, 1, 0, 0.999, 0.08},
+	{"3 % independent", 0.03, 1, 0, 0.995, 0.14},
+	{"1 % in bursts of 5", 0.01, 5, 0, 0.995, 0.15},
+	{"1 %, jitter 3 ms", 0.01, 1, 3 * time.Millisecond, 0.999, 0.08},
 }
 
 // figures are those of one phase of a run.
@@ -253,6 +255,7 @@ func ocean(t *testing.T, w weather, bare bool, seed uint64, measure time.Duratio
 		time.Sleep(sinceBubblesBegin)
 		ab, ba := newPipe(seed), newPipe(seed+1000)
 		ab.delay, ba.delay = 75*time.Millisecond, 75*time.Millisecond
+		ab.jitter, ba.jitter = w.jitter, w.jitter
 		ab.setLoss(w.share, w.burst)
 		ba.setLoss(w.share, w.burst)
 		a := newNode(t, newEndpoint("10.0.0.1:7947", ab, ba), bare, Config{})
@@ -277,7 +280,7 @@ func ocean(t *testing.T, w weather, bare bool, seed uint64, measure time.Duratio
 			from, into := a.conn, b.conn
 			wg.Go(func() { collect(run, into, current) })
 			wg.Go(func() {
-				q.Run(run, from.SendDatagram, func() int {
+				_ = q.Run(run, from.SendDatagram, func() int {
 					if bare {
 						return 1e9
 					}

@@ -163,6 +163,8 @@ func (s *session) symbol(n uint64, k kind, content []byte) {
 		}
 		number := nearest(s.decoder.highest, uint32(content[0])<<24|uint32(content[1])<<16|uint32(content[2])<<8|uint32(content[3]))
 		s.decoder.againIn(number, kind(content[4]), content[againLen:])
+	default: // the decoder has no other
+		s.malformed++
 	}
 }
 
@@ -204,7 +206,7 @@ func (s *session) report(h header, content []byte, now int64) {
 	s.reportsIn++
 	s.highestReport = h.number
 	if r.bytes > 0 {
-		s.sample(ticksSince(ticks(now), r.echo)-int64(r.hold)*durationTick, now)
+		s.sample(ticksSince(ticks(now), r.echo) - int64(r.hold)*durationTick)
 	}
 	s.mtu.heard(int(r.largest), now)
 	if !first {
@@ -235,7 +237,7 @@ func (s *session) report(h header, content []byte, now int64) {
 }
 
 // sample takes a measured round-trip time.
-func (s *session) sample(rtt, now int64) {
+func (s *session) sample(rtt int64) {
 	if rtt <= 0 {
 		return
 	}
@@ -300,24 +302,4 @@ func (s *session) idle(now int64) bool {
 // expired tells whether the far end has been silent for so long, with nothing to be sent to it, that its state is not worth keeping.
 func (s *session) expired(now int64) bool {
 	return now-max(s.heard, s.lastSend, s.made) > expiry
-}
-
-func (s *session) budget() int {
-	const share = float64(MaxPacket-headerLen) / MaxPacket // of a packet, that is not header
-	return int(s.control.rate * 8 * share / (1 + s.ratio))
-}
-
-func (s *session) row(now int64) Row {
-	r := Row{
-		Up: s.ready && now-s.heard < deadSpan, RTT: time.Duration(s.rtt), LeastRTT: time.Duration(s.least),
-		Queue: time.Duration(s.last.mean) * time.Duration(durationTick),
-		Loss:  s.losses.long, Burst: s.losses.burst(), Parity: s.ratio, Size: s.mtu.size, Budget: s.budget(),
-	}
-	if s.last.settled > 0 {
-		r.Late = float64(s.last.missed) / float64(s.last.settled)
-	}
-	if s.dataOut > 0 {
-		r.Overhead = float64(s.extraOut) / float64(s.dataOut)
-	}
-	return r
 }

@@ -160,7 +160,7 @@ func TestRun(t *testing.T) {
 		}
 		broken := errors.New("broken")
 		q.Push([]byte{1}, Audio)
-		if err := q.Run(context.Background(), func([]byte) error { return broken }, func() int { return 8e6 }); err != broken {
+		if err := q.Run(context.Background(), func([]byte) error { return broken }, func() int { return 8e6 }); !errors.Is(err, broken) {
 			t.Errorf("Run returns %v", err)
 		}
 	})
