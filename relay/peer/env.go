@@ -18,6 +18,7 @@ import (
 	"cardea/relay/bwe"
 	"cardea/relay/ice"
 	"cardea/relay/plane"
+	"cardea/relay/rtcp"
 	"cardea/relay/stream"
 	"cardea/relay/udp"
 )
@@ -60,15 +61,8 @@ func NewClock() Clock { return Clock{start: time.Now()} }
 // Now returns the nanoseconds since the clock started, at least 1.
 func (c Clock) Now() int64 { return int64(time.Since(c.start)) + 1 }
 
-// ntpEpoch is 1970 in NTP seconds (RFC 5905).
-const ntpEpoch = 2208988800
-
 // NTP returns the 64-bit NTP timestamp of a clock reading.
-func (c Clock) NTP(now int64) uint64 {
-	ns := c.start.UnixNano() + now
-	sec, frac := uint64(ns/1e9)+ntpEpoch, uint64(ns%1e9)
-	return sec<<32 | frac<<32/1e9
-}
+func (c Clock) NTP(now int64) uint64 { return rtcp.ToNTP(c.start.UnixNano() + now) }
 
 // Metrics counts what happens to all peers of a node.
 type Metrics struct {

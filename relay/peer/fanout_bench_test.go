@@ -60,7 +60,9 @@ func benchSubscriber(b *testing.B, env *Env, id plane.StreamID, to netip.AddrPor
 	if err := p.Subscribe([]plane.Subscription{{Mid: "0", Stream: id, Substream: -1, Temporal: -1, SpatialLayer: -1, TemporalSVC: -1}}); err != nil {
 		b.Fatal(err)
 	}
-	p.eachDown(func(d *downTrack) { d.ready() })
+	for _, l := range p.lines {
+		l.down.ready()
+	}
 	return p
 }
 

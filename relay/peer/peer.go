@@ -398,14 +398,3 @@ func (p *Peer) hurry() {
 		p.env.Urgent(p)
 	}
 }
-
-// eachDown calls f for every sent line.
-func (p *Peer) eachDown(f func(d *downTrack)) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, l := range p.lines {
-		if l.down != nil {
-			f(l.down)
-		}
-	}
-}

@@ -82,9 +82,6 @@ func (p *Peer) withdraw(l *line) {
 	l.talking = talking{}
 }
 
-// Keyframe asks the publisher of a stream for a keyframe of every layer.
-func Keyframe(s *stream.Stream) { s.RequestKeyframe() }
-
 // wantKeyframe remembers that a source is to be asked for a keyframe.
 func (p *Peer) wantKeyframe(src *source) {
 	src.wantsKey = true

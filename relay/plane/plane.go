@@ -263,5 +263,5 @@ type Forwarder struct {
 	Substream   int8   // the only simulcast substream forwarded; -1 follows the best one
 	SRTPSuite   int    // 32 or 80 (AES_CM_128_HMAC_SHA1_n, RFC 4568); 0 for plain RTP
 	SRTPKey     []byte // master key and salt, 30 bytes
-	RTCPPort    uint16 // remote port that PLI and FIR come from; 0 for none
+	RTCPPort    uint16 // remote port that PLI and FIR come from, 0 for none; the media plane does not listen to it yet
 }
