@@ -243,7 +243,10 @@ func (d *downTrack) Forward(burst []*stream.Packet, now int64, out *udp.Outbox) 
 		return
 	}
 	if d.kind == plane.Video && (d.track.Behind() || d.p.pacer.exhausted(now)) {
-		d.track.Hold()
+		if !d.track.Behind() {
+			d.track.Hold()
+			_ = out.Flush() // before the ticker sends what follows
+		}
 		d.p.hurry()
 		return
 	}
@@ -353,7 +356,9 @@ func (p *Peer) pace(d *downTrack, now int64, out *udp.Outbox) (more bool) {
 			return
 		}
 		d.track.Catchup(p.pacer.budget(now), now, func(packet *stream.Packet) { d.write(packet, 0, now, path, out) })
-		more = d.track.Behind()
+		if more = d.track.Behind(); !more {
+			_ = out.Flush() // before a loop sends what follows
+		}
 	})
 	return more
 }
