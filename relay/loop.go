@@ -198,6 +198,10 @@ func (l *loop) stun(b []byte, path ice.Path, now int64) {
 		l.relay.metrics.Strangers.Add(1)
 		return
 	}
+	if owner := l.relay.routes.byPath(keyOf(path)); owner != nil && owner != p && owner.Holds(path, now) {
+		l.relay.metrics.Strangers.Add(1)
+		return
+	}
 	l.at = p
 	if reply := p.HandleBinding(&l.check, path, now, l.reply[:0]); len(reply) > 0 {
 		l.send(reply, path)

@@ -303,3 +303,33 @@ func FuzzDatagram(f *testing.F) {
 		}
 	})
 }
+
+// TestReplayedCheck: a check that comes again from where another client is being heard takes nothing from that one; once
+// it is silent, the address may be somebody else's.
+func TestReplayedCheck(t *testing.T) {
+	r := newRelay(t)
+	defer r.Release()
+	var checks [2][]byte
+	var peers [2]*peer.Peer
+	for i, id := range []plane.PeerID{"a", "b"} {
+		to, err := r.Open(t.Context(), id, plane.PeerOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checks[i] = check(t, to)
+		peers[i], _ = r.peer(id)
+	}
+	l := r.newLoop(0)
+	now := r.env.Clock.Now()
+	from := ice.Path{Remote: netip.MustParseAddrPort("127.0.0.1:9")}
+	l.stun(checks[0], from, now)
+	l.stun(checks[1], from, now+int64(time.Second))
+	if got := r.routes.byPath(keyOf(from)); got != peers[0] {
+		t.Error("a replayed check took another client's path")
+	}
+	l.stun(checks[1], from, now+int64(3*time.Second))
+	if got := r.routes.byPath(keyOf(from)); got != peers[1] {
+		t.Error("an address that fell silent stays taken")
+	}
+	r.closePeers()
+}

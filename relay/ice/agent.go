@@ -164,6 +164,9 @@ func (a *Agent) SetComplete() { a.complete = true }
 // well as a check does.
 func (a *Agent) Touch(now int64) { a.heard = max(a.heard, now) }
 
+// Heard returns when the last valid check or authenticated packet came, on the clock that all calls are told.
+func (a *Agent) Heard() int64 { return a.heard }
+
 // Selected returns the path to send on.
 func (a *Agent) Selected() (Path, bool) { return a.selected, a.chosen }
 

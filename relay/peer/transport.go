@@ -1,6 +1,8 @@
 package peer
 
 import (
+	"time"
+
 	"cardea/relay/ice"
 	"cardea/relay/plane"
 	"cardea/relay/udp"
@@ -28,6 +30,18 @@ func (p *Peer) HandleBinding(m *ice.Message, from ice.Path, now int64, reply []b
 	}
 	p.startDTLS()
 	return resp
+}
+
+// holdTime is how long after a peer was heard over its selected path no other peer can have that path.
+const holdTime = int64(2 * time.Second)
+
+// Holds tells whether packets that come over the path are the peer's beyond doubt: it is the selected one, and the client was
+// heard a moment ago. Somebody else's connectivity check that comes from there was replayed by who can forge addresses.
+func (p *Peer) Holds(path ice.Path, now int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	dest := p.dest.Load()
+	return !p.closed && dest != nil && *dest == path && now-p.agent.Heard() < holdTime
 }
 
 // use makes a path the one that packets leave by.
