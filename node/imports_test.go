@@ -81,6 +81,24 @@ var bans = []ban{
 		"the mesh fulfils signaling's interfaces without knowing who asks",
 	},
 	{
+		"cardea/relay/link", false,
+		[]string{"cardea/..."},
+		[]string{"cardea/relay/link/...", "cardea/relay/shield/...", "cardea/relay/plane", "cardea/relay/stream", "cardea/relay/udp", "cardea/relay/rtp", "cardea/relay/rtcp", "cardea/relay/codec"},
+		"a link carries streams and messages and does not know what they are for",
+	},
+	{
+		"cardea/mesh/room", false,
+		[]string{"cardea/relay/..."},
+		[]string{"cardea/relay/link/..."},
+		"rooms are opaque: what is published in them is for others to know",
+	},
+	{
+		"cardea/mesh/route", false,
+		[]string{"cardea/..."},
+		[]string{"cardea/relay/link/..."},
+		"the way through the mesh follows from measurements alone",
+	},
+	{
 		"cardea/geo/...", false,
 		[]string{"cardea/..."},
 		nil,

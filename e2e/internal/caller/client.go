@@ -37,6 +37,7 @@ type Client struct {
 	// Lie, if set before publishing, changes the offers that the node is told.
 	Lie func(sdp string) string
 
+	place   Place
 	url     string
 	session json.Number // set once, by Create
 
@@ -56,9 +57,38 @@ type link struct {
 	waiting map[string]chan M // by transaction
 }
 
+// Place is where a client is: where its sockets are made. The zero value is this machine's loopback device.
+type Place struct {
+	Dial         func(ctx context.Context, network, address string) (net.Conn, error)
+	ListenPacket func(ctx context.Context, network, address string) (net.PacketConn, error)
+	Address      string // to listen on, without a port
+}
+
+func (p Place) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if p.Dial == nil {
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}
+	return p.Dial(ctx, network, address)
+}
+
+// listen opens a UDP socket.
+func (p Place) listen(ctx context.Context) (*net.UDPConn, error) {
+	if p.ListenPacket == nil {
+		return net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	}
+	c, err := p.ListenPacket(ctx, "udp4", net.JoinHostPort(p.Address, "0"))
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.UDPConn), nil //nolint:forcetypeassert // what "udp4" gives
+}
+
 // Dial connects to the Janus API at a URL such as "ws://127.0.0.1:8188/".
-func Dial(ctx context.Context, url string) (*Client, error) {
-	c := &Client{url: url, handles: make(map[json.Number]*Handle)}
+func Dial(ctx context.Context, url string) (*Client, error) { return Place{}.Connect(ctx, url) }
+
+// Connect is [Dial] from the place.
+func (p Place) Connect(ctx context.Context, url string) (*Client, error) {
+	c := &Client{place: p, url: url, handles: make(map[json.Number]*Handle)}
 	if err := c.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -69,7 +99,7 @@ func (c *Client) connect(ctx context.Context) error {
 	l := &link{done: make(chan struct{}), waiting: make(map[string]chan M)}
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 		var err error
-		l.tcp, err = (&net.Dialer{}).DialContext(ctx, network, address)
+		l.tcp, err = c.place.dial(ctx, network, address)
 		return l.tcp, err
 	}}
 	var err error
@@ -204,8 +234,11 @@ func (c *Client) Create(ctx context.Context) error {
 }
 
 // Open connects and makes a session.
-func Open(ctx context.Context, url string) (*Client, error) {
-	c, err := Dial(ctx, url)
+func Open(ctx context.Context, url string) (*Client, error) { return Place{}.Open(ctx, url) }
+
+// Open is [Open] from the place.
+func (p Place) Open(ctx context.Context, url string) (*Client, error) {
+	c, err := p.Connect(ctx, url)
 	if err != nil {
 		return nil, err
 	}

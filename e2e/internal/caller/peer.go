@@ -41,8 +41,8 @@ func quiet() *logging.DefaultLoggerFactory {
 }
 
 // newPeer makes a PeerConnection with a socket of its own.
-func newPeer(h *Handle) (*Peer, error) {
-	s, err := newSocket()
+func newPeer(ctx context.Context, h *Handle) (*Peer, error) {
+	s, err := newSocket(ctx, h.client.place)
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func (c *Client) Publish(ctx context.Context, room int) (*Publisher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("join: %w", err)
 	}
-	peer, err := newPeer(h)
+	peer, err := newPeer(ctx, h)
 	if err != nil {
 		return nil, err
 	}

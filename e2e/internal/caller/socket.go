@@ -1,6 +1,7 @@
 package caller
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -35,8 +36,8 @@ func (s *socket) note(b []byte) {
 	s.sent = append(s.sent, slices.Clone(b))
 }
 
-func newSocket() (*socket, error) {
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+func newSocket(ctx context.Context, at Place) (*socket, error) {
+	c, err := at.listen(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open a call's socket: %w", err)
 	}

@@ -36,7 +36,7 @@ func (c *Client) Subscribe(ctx context.Context, room int, feed json.Number) (*Su
 	if err != nil {
 		return nil, fmt.Errorf("subscribe: %w", err)
 	}
-	peer, err := newPeer(h)
+	peer, err := newPeer(ctx, h)
 	if err != nil {
 		return nil, err
 	}

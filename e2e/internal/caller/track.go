@@ -21,6 +21,8 @@ type Track struct {
 	received uint64
 	doubled  uint64
 	delays   []time.Duration
+	last     time.Duration // since began, the latest arrival
+	gap      time.Duration
 }
 
 func newTrack(ssrc uint32) *Track { return &Track{SSRC: ssrc, missing: make(map[uint64]struct{})} }
@@ -29,6 +31,10 @@ func newTrack(ssrc uint32) *Track { return &Track{SSRC: ssrc, missing: make(map[
 func (t *Track) take(m mark, at time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.last > 0 {
+		t.gap = max(t.gap, at-t.last)
+	}
+	t.last = at
 	switch _, late := t.missing[m.serial]; {
 	case t.received == 0:
 		t.first, t.next = m.serial, m.serial+1
@@ -58,13 +64,14 @@ type Figures struct {
 	Median   time.Duration
 	P95      time.Duration // of the time from the publisher to the subscriber
 	Max      time.Duration
+	Gap      time.Duration // the longest time between two packets
 }
 
 // Figures returns what was counted so far.
 func (t *Track) Figures() Figures {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f := Figures{Received: t.received, Lost: uint64(len(t.missing)), Doubled: t.doubled}
+	f := Figures{Received: t.received, Lost: uint64(len(t.missing)), Doubled: t.doubled, Gap: t.gap}
 	if n := len(t.delays); n > 0 {
 		sorted := slices.Sorted(slices.Values(t.delays))
 		f.Median, f.P95, f.Max = sorted[n/2], sorted[n*95/100], sorted[n-1]
@@ -72,9 +79,9 @@ func (t *Track) Figures() Figures {
 	return f
 }
 
-// Restart begins to count anew; what is missing stays missing.
+// Restart begins to measure times anew; what is missing stays missing.
 func (t *Track) Restart() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.delays = nil
+	t.delays, t.gap = nil, 0
 }

@@ -1,0 +1,315 @@
+package mesh
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"cardea/e2e/internal/caller"
+	"cardea/e2e/wan"
+)
+
+// patience bounds what takes no noticeable time on a machine that is not overloaded.
+const patience = 30 * time.Second
+
+// world is nodes in regions.
+type world struct {
+	network *wan.Network
+	dir     string
+	program string
+	nodes   []*node
+}
+
+// node is one node process.
+type node struct {
+	w       *world
+	name    string // region and number, "eu1"
+	site    *wan.Site
+	address string
+	file    string // its configuration
+
+	mu      sync.Mutex
+	command *exec.Cmd
+	ended   chan struct{}
+}
+
+// configuration of a node. What is tested must not depend on how busy the machine is, so nobody is refused.
+const configuration = `
+node: {name: %s, region: %s, bind: %s, data_dir: %q, stop_timeout: 3s}
+log: {level: %s}
+turn: {enabled: false}
+console: {allowed: [10.0.0.0/8, 127.0.0.0/8]}
+limits: {cpu: 0, scheduling_latency: 0s, session_rate: 0}
+`
+
+// newWorld builds the regions and their nodes, perRegion in each, and starts them: the first makes the cluster, the others
+// join it with an invitation of its.
+func newWorld(t *testing.T, topology wan.Topology, perRegion int) *world {
+	t.Helper()
+	if err := wan.Supported(); err != nil {
+		t.Skipf("no oceans here: %v", err)
+	}
+	w := &world{dir: t.TempDir()}
+	w.program = filepath.Join(w.dir, "cardea")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", w.program, "cardea/node/cardea")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	var err error
+	if w.network, err = wan.New(t.Context(), topology); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, n := range w.nodes {
+			n.stop(t)
+		}
+		if err := w.network.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, site := range w.network.Sites() {
+		for i := 1; i <= perRegion; i++ {
+			n := &node{w: w, name: fmt.Sprint(site.Name(), i), site: site, address: site.Host(i).String()}
+			n.file = filepath.Join(w.dir, n.name+".yaml")
+			text := fmt.Sprintf(configuration, n.name, site.Name(), n.address, filepath.Join(w.dir, n.name), level())
+			if err := os.WriteFile(n.file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			w.nodes = append(w.nodes, n)
+		}
+	}
+	w.nodes[0].start(t, "")
+	token := w.nodes[0].invite(t, len(w.nodes)-1)
+	for _, n := range w.nodes[1:] {
+		n.launch(t, token)
+	}
+	for _, n := range w.nodes[1:] {
+		n.ready(t)
+	}
+	w.meet(t, len(w.nodes))
+	return w
+}
+
+// level is what nodes log: MESH_LOG=debug shows more when a test fails.
+func level() string {
+	if l := os.Getenv("MESH_LOG"); l != "" {
+		return l
+	}
+	return "info"
+}
+
+// meet waits until all running nodes see n nodes.
+func (w *world) meet(t *testing.T, n int) {
+	t.Helper()
+	for _, of := range w.nodes {
+		if !of.running() {
+			continue
+		}
+		var seen int
+		await(t, func() string { return fmt.Sprintf("%s sees %d nodes, not %d", of.name, seen, n) }, func() bool {
+			seen = len(of.members())
+			return seen == n
+		})
+	}
+}
+
+// in returns the nodes of a region.
+func (w *world) in(region string) (nodes []*node) {
+	for _, n := range w.nodes {
+		if n.site.Name() == region {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
+}
+
+// start starts the node and waits until it is ready.
+func (n *node) start(t *testing.T, token string) {
+	t.Helper()
+	n.launch(t, token)
+	n.ready(t)
+}
+
+// launch starts the process.
+func (n *node) launch(t *testing.T, token string) {
+	t.Helper()
+	log, err := os.OpenFile(n.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	args := []string{n.w.program, "run", "--config", n.file}
+	if token != "" {
+		args = append(args, "--join", token)
+	}
+	command := n.site.Command(context.Background(), args...)
+	command.Stdout, command.Stderr = log, log
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = command.Wait() // how it ended is in its log
+	}()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.command, n.ended = command, ended
+}
+
+func (n *node) log() string { return filepath.Join(n.w.dir, n.name+".log") }
+
+// ready waits until the node serves.
+func (n *node) ready(t *testing.T) {
+	t.Helper()
+	var last error
+	await(t, func() string { return fmt.Sprintf("%s is not ready: %v\n%s", n.name, last, n.tail(20)) }, func() bool {
+		_, last = n.get("/readyz")
+		return last == nil
+	})
+}
+
+func (n *node) running() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ended == nil {
+		return false
+	}
+	select {
+	case <-n.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// kill ends the node without a chance to say so.
+func (n *node) kill() { n.signal(syscall.SIGKILL) }
+
+func (n *node) signal(s syscall.Signal) {
+	n.mu.Lock()
+	command, ended := n.command, n.ended
+	n.mu.Unlock()
+	_ = command.Process.Signal(s)
+	<-ended
+}
+
+// stop ends the node well, if it runs.
+func (n *node) stop(t *testing.T) {
+	if n.running() {
+		force := time.AfterFunc(10*time.Second, func() {
+			t.Errorf("%s does not stop\n%s", n.name, n.tail(20))
+			_ = n.command.Process.Kill()
+		})
+		n.signal(syscall.SIGTERM)
+		force.Stop()
+	}
+	if t.Failed() {
+		t.Logf("%s:\n%s", n.name, n.tail(40))
+	}
+	if b, err := os.ReadFile(n.log()); err == nil && (bytes.Contains(b, []byte("panic")) || bytes.Contains(b, []byte("DATA RACE"))) {
+		t.Errorf("%s panicked:\n%s", n.name, n.tail(80))
+	}
+}
+
+// tail returns the last lines of the node's log.
+func (n *node) tail(lines int) string {
+	b, err := os.ReadFile(n.log())
+	if err != nil {
+		return err.Error()
+	}
+	all := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// get asks the node's console, from its own region.
+func (n *node) get(path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: n.site.Dial}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.address+":9600"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	b, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %.200s", path, response.Status, b)
+	}
+	return b, err
+}
+
+// invite has the node invite others.
+func (n *node) invite(t *testing.T, uses int) string {
+	t.Helper()
+	return strings.TrimSpace(n.run(t, "token", "--config", n.file, "--uses", fmt.Sprint(uses)))
+}
+
+// run runs a command of the program beside the node.
+func (n *node) run(t *testing.T, args ...string) string {
+	t.Helper()
+	var out, errs bytes.Buffer
+	command := n.site.Command(t.Context(), append([]string{n.w.program}, args...)...)
+	command.Stdout, command.Stderr = &out, &errs
+	if err := command.Run(); err != nil {
+		t.Fatalf("%s: cardea %v: %v\n%s", n.name, args, err, errs.String())
+	}
+	return out.String()
+}
+
+// member is a node as another sees it.
+type member struct {
+	ID, Name, Region, State string
+}
+
+// members returns whom the node sees, itself included.
+func (n *node) members() []member {
+	b, err := n.get("/api/v1/nodes")
+	if err != nil {
+		return nil
+	}
+	var list struct{ Nodes []member }
+	_ = json.Unmarshal(b, &list) // an empty list is told by who asked
+	return list.Nodes
+}
+
+// open makes a client beside the node.
+func (n *node) open(t *testing.T) *caller.Client {
+	t.Helper()
+	place := caller.Place{Dial: n.site.Dial, ListenPacket: n.site.ListenPacket, Address: n.address}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c, err := place.Open(ctx, "ws://"+net.JoinHostPort(n.address, "8188")+"/")
+	if err != nil {
+		t.Fatalf("client at %s: %v", n.name, err)
+	}
+	t.Cleanup(c.Cut)
+	return c
+}
+
+// await waits until ok.
+func await(t *testing.T, what func() string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(what())
+		}
+	}
+}
