@@ -54,7 +54,8 @@ microbench: ## Go benchmarks of the packet path; BENCH selects some
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 ocean: ## relay links over a lossy ocean and through a bottleneck beside TCP, in simulated time: tables
-	@OCEAN=1 go test -count=1 -run 'TestOcean|TestBottleneck' ./relay/shield
+	@cd relay/shield && OCEAN=1 go test -count=1 -run 'TestOcean|TestBottleneck'
+	@cd relay/link && OCEAN=1 go test -count=1 -run 'TestOcean'
 
 fuzz: ## each fuzz target for FUZZTIME (60s)
 	@set -eu; \

@@ -21,6 +21,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"cardea/mesh"
+	"cardea/mesh/member"
 	"cardea/node/config"
 	"cardea/node/console"
 	"cardea/relay"
@@ -43,6 +45,8 @@ type Node struct {
 
 	keeper   keeper
 	media    *relay.Relay
+	cluster  *member.Cluster
+	mesh     *mesh.Mesh
 	pageTURN *pageTURN // nil without TURN
 
 	// What the planes tell the console; set before Serve.
@@ -107,6 +111,10 @@ func listenWith(ctx context.Context, cfg *config.Config, log *slog.Logger, level
 		n.Close()
 		return nil, err
 	}
+	if err := n.joinMesh(ctx); err != nil {
+		n.Close()
+		return nil, err
+	}
 	if err := n.addSignaling(); err != nil {
 		n.Close()
 		return nil, err
@@ -127,6 +135,9 @@ func (n *Node) serveHTTP(option string, h http.Handler) {
 func (n *Node) Close() {
 	closeAll(n.open)
 	n.keeper.close()
+	if n.mesh != nil {
+		n.mesh.Close()
+	}
 	if n.media != nil {
 		n.media.Release()
 	}
@@ -208,6 +219,7 @@ func (n *Node) announce() {
 		n.log.Debug("listening", "option", l.Option, "network", l.Network, "address", l.HostPort())
 	}
 	n.log.Info("ready", "version", Version(), "console", ConsoleURL(n.cfg))
+	n.announceInvitation()
 }
 
 // ConsoleURL returns the address of a node's console for programs and browsers on its own machine, "" when there is
@@ -246,6 +258,7 @@ func (n *Node) consoleConfig() console.Config {
 		Status:  n.status,
 		Rooms:   func() []console.Room { return n.rooms() },
 		Peer:    func(session, handle uint64) (console.Peer, bool) { return n.peer(session, handle) },
+		Mesh:    n.consoleMesh(),
 	}
 	if c.TURN.Enabled {
 		cc.ICEServers = func(host string) []console.ICEServer { return n.pageTURN.servers(host, time.Now()) }

@@ -1,97 +1,71 @@
 package node
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 
+	"cardea/mesh/room"
 	"cardea/node/store"
-	"cardea/signaling/videoroom"
 )
 
 // keeper opens the store when something is to be kept: a node that keeps nothing needs no data directory.
 type keeper struct {
 	dir string
 
-	mu    sync.Mutex
-	store *store.Store
+	mu   sync.Mutex
+	file *store.Store
 }
 
 func (k *keeper) open() (*store.Store, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.store != nil {
-		return k.store, nil
+	if k.file != nil {
+		return k.file, nil
 	}
 	s, err := store.Open(k.dir)
 	if err != nil {
 		return nil, err
 	}
-	k.store = s
+	k.file = s
 	return s, nil
 }
 
 func (k *keeper) close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.store != nil {
-		_ = k.store.Close() // everything confirmed is on disk already
-		k.store = nil
+	if k.file != nil {
+		_ = k.file.Close() // everything confirmed is on disk already
+		k.file = nil
 	}
 }
 
-// exists tells whether an earlier run has kept anything.
-func (k *keeper) exists() bool {
-	_, err := os.Stat(filepath.Join(k.dir, store.File))
-	return err == nil
-}
+// store returns the store as rooms use it.
+func (k *keeper) store() room.Store { return room.Store{Save: k.save, Load: k.load} }
 
-// save keeps a permanent room.
-func (k *keeper) save(r videoroom.Record) error {
+func (k *keeper) save(changes []room.Change) error {
 	s, err := k.open()
 	if err != nil {
 		return err
 	}
-	record, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("encode room %s: %w", r.ID, err)
+	kept := make([]store.Change, 0, len(changes))
+	for _, c := range changes {
+		kept = append(kept, store.Change{Room: c.ID, Record: c.Record})
 	}
-	return s.SaveRoom(videoroom.Package, r.ID, record)
+	return s.Save(kept)
 }
 
-// forget deletes a permanent room.
-func (k *keeper) forget(id string) error {
-	if !k.exists() {
+// load reads what earlier runs have kept, if any did.
+func (k *keeper) load(f func(id string, record []byte) error) error {
+	if _, err := os.Stat(filepath.Join(k.dir, store.File)); os.IsNotExist(err) {
 		return nil
+	} else if err != nil {
+		return fmt.Errorf("look for kept rooms: %w", err)
 	}
 	s, err := k.open()
 	if err != nil {
 		return err
 	}
-	return s.DeleteRoom(videoroom.Package, id)
-}
-
-// merge returns the configured rooms with those kept from earlier runs, which win: they were edited since.
-func (k *keeper) merge(configured []videoroom.RoomConfig) ([]videoroom.RoomConfig, error) {
-	if !k.exists() {
-		return configured, nil
-	}
-	s, err := k.open()
-	if err != nil {
-		return nil, err
-	}
-	merged := slices.Clone(configured)
-	err = s.Rooms(videoroom.Package, func(id string, record []byte) error {
-		r := videoroom.DefaultRoom(id)
-		if err := json.Unmarshal(record, &r); err != nil {
-			return err
-		}
-		merged = slices.DeleteFunc(merged, func(c videoroom.RoomConfig) bool { return c.ID == id })
-		merged = append(merged, r)
-		return nil
-	})
-	return merged, err
+	return s.Rooms(f)
 }

@@ -19,11 +19,7 @@ import (
 
 // addSignaling makes the Janus API on the ports that are open for it.
 func (n *Node) addSignaling() error {
-	vc, err := n.videoRoomConfig()
-	if err != nil {
-		return err
-	}
-	rooms, err := videoroom.New(vc)
+	rooms, err := videoroom.New(n.videoRoomConfig())
 	if err != nil {
 		return err
 	}
@@ -41,7 +37,13 @@ func (n *Node) addSignaling() error {
 	if err != nil {
 		return err
 	}
-	n.services = append(n.services, service{"janus", server.Run})
+	for _, r := range rooms.Records() {
+		n.mesh.Rooms().Configure(roomPrefix+r.Room, r.Record)
+	}
+	n.services = append(n.services, service{"janus", func(ctx context.Context) error {
+		defer rooms.Close()
+		return server.Run(ctx)
+	}})
 	n.addFigures(server, rooms)
 	return n.addTransports(server)
 }
@@ -112,18 +114,15 @@ func (n *Node) addTransports(server *janus.Server) error {
 	return nil
 }
 
-func (n *Node) videoRoomConfig() (videoroom.Config, error) {
+func (n *Node) videoRoomConfig() videoroom.Config {
 	c := n.cfg.VideoRoom
 	vc := videoroom.Config{
-		AdminKey: string(c.AdminKey), LockRTPForward: c.LockRTPForward, StringIDs: c.StringIDs, Log: n.log,
-		Store: videoroom.Store{Save: n.keeper.save, Delete: n.keeper.forget},
+		AdminKey: string(c.AdminKey), LockRTPForward: c.LockRTPForward, StringIDs: c.StringIDs, Mesh: videoRooms{n.mesh}, Log: n.log,
 	}
 	for _, r := range c.Rooms {
 		vc.Rooms = append(vc.Rooms, roomConfig(r))
 	}
-	var err error
-	vc.Rooms, err = n.keeper.merge(vc.Rooms)
-	return vc, err
+	return vc
 }
 
 // roomConfig turns a configured room into the plugin's.

@@ -21,8 +21,8 @@ type forwarder struct {
 	to     netip.AddrPort
 	socket int
 
-	mu     sync.Mutex // guards the attachment; taken before the stream's lock
-	stream *stream.Stream
+	mu     sync.Mutex     // guards the attachment; taken before the stream's lock
+	stream *stream.Stream // changes only while it is not attached
 
 	keys *srtp.Keys // nil for plain RTP; set once
 
@@ -154,6 +154,18 @@ func (f *forwarder) Forward(burst []*stream.Packet, _ int64, out *udp.Outbox) {
 		}
 		out.Commit(len(buf))
 	}
+}
+
+// Layers implements [stream.Sink]: the substream that is forwarded, or the best one and that which is relayed until it comes.
+func (f *forwarder) Layers(now int64) uint8 {
+	if f.cfg.Substream >= 0 {
+		return 1 << uint8(f.cfg.Substream)
+	}
+	layers := uint8(1) << f.stream.Best(now)
+	if f.layer >= 0 {
+		layers |= 1 << uint8(f.layer)
+	}
+	return layers
 }
 
 // number gives a packet its outgoing number: ROC<<16|SEQ, the ROC 0 at first, as a receiver of SRTP takes it to be. No

@@ -13,8 +13,8 @@ const maxPeerID = 256
 
 // Open implements [plane.Plane].
 func (r *Relay) Open(_ context.Context, id plane.PeerID, opts plane.PeerOptions) (plane.Transport, error) {
-	if id == "" || len(id) > maxPeerID {
-		return plane.Transport{}, fmt.Errorf("%w: peer id of %d bytes", plane.ErrInvalid, len(id))
+	if id == "" || len(id) > maxPeerID || len(opts.Session) > maxPeerID {
+		return plane.Transport{}, fmt.Errorf("%w: peer id of %d bytes, session of %d", plane.ErrInvalid, len(id), len(opts.Session))
 	}
 	p, err := r.open(id, opts)
 	if err != nil {
@@ -39,6 +39,7 @@ func (r *Relay) open(id plane.PeerID, opts plane.PeerOptions) (*peer.Peer, error
 	}
 	p := peer.New(id, opts, r.env)
 	r.peers[id] = p
+	r.shelf.add(id, opts.Session)
 	r.ticker.add(p)
 	return p, nil
 }
@@ -150,6 +151,7 @@ func (r *Relay) Close(_ context.Context, id plane.PeerID) error {
 	r.mu.Lock()
 	p := r.peers[id]
 	delete(r.peers, id)
+	r.shelf.remove(id)
 	r.mu.Unlock()
 	if p != nil {
 		r.end(p)

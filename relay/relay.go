@@ -70,6 +70,7 @@ type Relay struct {
 	peers      map[plane.PeerID]*peer.Peer
 	forwarders map[string]*forwarder
 	candidates []plane.Candidate
+	shelf      *shelf
 }
 
 var _ plane.Plane = (*Relay)(nil)
@@ -96,7 +97,7 @@ func New(cfg Config) (*Relay, error) {
 	}
 	r := &Relay{
 		cfg: cfg, log: cfg.Log, routes: newRoutes(), events: newEventLog(),
-		peers: make(map[plane.PeerID]*peer.Peer), forwarders: make(map[string]*forwarder),
+		peers: make(map[plane.PeerID]*peer.Peer), forwarders: make(map[string]*forwarder), shelf: newShelf(),
 	}
 	if err := r.listen(); err != nil {
 		r.closeSockets()
@@ -217,6 +218,7 @@ func (r *Relay) closePeers() {
 		peers = append(peers, p)
 	}
 	clear(r.peers)
+	r.shelf = newShelf()
 	forwarders := r.forwarders
 	r.forwarders = make(map[string]*forwarder)
 	r.mu.Unlock()
@@ -318,6 +320,27 @@ func (r *Relay) Peers() int {
 
 // Streams returns how many streams are published.
 func (r *Relay) Streams() int { return r.env.Streams.Len() }
+
+// Far is what the mesh feeds and serves: streams and data channels are the same whatever node they were published on.
+type Far struct {
+	Streams  *stream.Directory[*stream.Stream]
+	Channels *stream.Directory[*peer.Channel]
+	// Now is the media plane's clock, ns, and NTP the 64-bit NTP time of a reading of it.
+	Now func() int64
+	NTP func(now int64) uint64
+	// NewOutbox returns what takes packets for local clients; each goroutine that flushes streams needs one of its own.
+	NewOutbox func() *udp.Outbox
+	// Fault is what streams from elsewhere tell of sinks that panicked.
+	Fault func(k stream.Sink, reason any, stack []byte)
+}
+
+// Far returns the media plane's side towards other nodes.
+func (r *Relay) Far() Far {
+	return Far{
+		Streams: r.env.Streams, Channels: r.env.Channels, Now: r.env.Clock.Now, NTP: r.env.Clock.NTP,
+		NewOutbox: func() *udp.Outbox { return udp.NewOutbox(r.sockets) }, Fault: r.env.SinkFault,
+	}
+}
 
 // Fingerprint returns the fingerprint of the node's DTLS certificate.
 func (r *Relay) Fingerprint() plane.Fingerprint { return r.env.Fingerprint }

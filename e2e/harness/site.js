@@ -6,7 +6,8 @@ import { once } from 'node:events';
 
 const here = name => fileURLToPath(new URL(name, import.meta.url));
 
-const files = {
+// files are what the site has: path and type.
+export const files = {
   '/': [here('page/index.html'), 'text/html'],
   '/client.js': [here('page/client.js'), 'text/javascript'],
   '/peer.js': [here('page/peer.js'), 'text/javascript'],

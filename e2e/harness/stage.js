@@ -8,7 +8,7 @@ import { CardeaNode } from './node.js';
 import { serve } from './site.js';
 import { grows, stands, until } from './until.js';
 
-const flags = [
+export const flags = [
   '--no-sandbox', // the tests run as root in containers
   '--disable-gpu',
   '--disable-quic',

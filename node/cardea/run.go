@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
 	"io"
+	"strings"
 
 	"cardea/node"
 	"cardea/node/config"
@@ -18,16 +20,35 @@ The configuration is put together from, later ones winning: defaults, a YAML fil
         environment, or a file of their own; never from the command line, which everybody on the machine can read.
 `
 
+const runUsage = `Usage: cardea run [--join INVITATION] [options]
+
+Runs a node until SIGTERM or SIGINT.
+  --join INVITATION
+        Become a member of the cluster that an invitation is from ("cardea token" there prints one); it stands in for what
+        mesh.join says. A node that is a member already ignores it. Everybody on this machine can read it here; while
+        it is good, a file (--mesh-join-file) or CARDEA_MESH_JOIN keeps it from them. Addresses of nodes may follow, joined by commas.
+`
+
 // run is the command that runs a node.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("run", flag.ContinueOnError)
 	sources := config.Flags(fs)
-	if err := parse(fs, args, out, "Usage: cardea run [options]\n\nRuns a node until SIGTERM or SIGINT.\n"+configUsage, config.WriteHelp); err != nil {
+	join := fs.String("join", "", "")
+	if err := parse(fs, args, out, runUsage+configUsage, config.WriteHelp); err != nil {
 		return err
 	}
 	c, _, err := load(sources)
 	if err != nil {
 		return err
+	}
+	if *join != "" {
+		c.Mesh.Join = nil
+		for j := range strings.SplitSeq(*join, ",") {
+			c.Mesh.Join = append(c.Mesh.Join, config.Secret(strings.TrimSpace(j)))
+		}
+		if err := c.Validate(); err != nil {
+			return usageError{fmt.Errorf("--join: %w", err)}
+		}
 	}
 	return node.Run(ctx, c)
 }

@@ -32,9 +32,13 @@ const askUsage = `  --url URL
         Print JSON.
 `
 
-// ask parses the flags of a command that asks a node, and returns whom to ask.
-func ask(name, usage string, args []string, out io.Writer) (c console.Client, asJSON bool, err error) {
+// ask parses the flags of a command that asks a node, and returns whom to ask. own (nil: nothing) defines flags of the
+// command's own.
+func ask(name, usage string, args []string, out io.Writer, own func(*flag.FlagSet)) (c console.Client, asJSON bool, err error) {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	if own != nil {
+		own(fs)
+	}
 	url := fs.String("url", "", "")
 	tokenFile := fs.String("token-file", "", "")
 	file := fs.String("config", "", "")
@@ -76,7 +80,7 @@ var errNotReady = errors.New("the node is not ready")
 
 // status prints the state of a node.
 func status(ctx context.Context, args []string, out io.Writer) error {
-	client, asJSON, err := ask("status", "Usage: cardea status [options]\n\nTells how a node is doing; exit code 0 when it is ready for clients.\n", args, out)
+	client, asJSON, err := ask("status", "Usage: cardea status [options]\n\nTells how a node is doing; exit code 0 when it is ready for clients.\n", args, out, nil)
 	if err != nil {
 		return err
 	}
@@ -122,7 +126,7 @@ func printStatus(out io.Writer, s console.Status) error {
 
 // rooms prints the rooms on a node.
 func rooms(ctx context.Context, args []string, out io.Writer) error {
-	client, asJSON, err := ask("rooms", "Usage: cardea rooms [options]\n\nLists the rooms on a node.\n", args, out)
+	client, asJSON, err := ask("rooms", "Usage: cardea rooms [options]\n\nLists the rooms on a node.\n", args, out, nil)
 	if err != nil {
 		return err
 	}

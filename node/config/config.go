@@ -14,6 +14,7 @@ type Config struct {
 	VideoRoom VideoRoom `yaml:"videoroom"`
 	Media     Media     `yaml:"media"`
 	TURN      TURN      `yaml:"turn"`
+	Mesh      Mesh      `yaml:"mesh"`
 	TLS       TLS       `yaml:"tls"`
 	Console   Console   `yaml:"console"`
 	Limits    Limits    `yaml:"limits"`
@@ -123,6 +124,7 @@ func Default() Config {
 			Enabled: true, Realm: "cardea", MinPort: 49152, MaxPort: 65535, TLSPort: 5349, DTLS: true,
 			MaxLifetime: time.Hour,
 		},
+		Mesh: Mesh{Enabled: true, GossipPort: 7946, LinkPort: 7947},
 		Console: Console{
 			Port: 9600, HTTPSPort: 9643, Page: true,
 			Allowed: []Network{network("127.0.0.0/8"), network("::1")},

@@ -173,10 +173,27 @@ func TestFaults(t *testing.T) {
 				"turn.users[0]: want NAME:PASSWORD",
 				"media.port: 3478 lies among the ports of TURN's relays",
 				"turn.tls_port: 5349 lies among the ports of TURN's relays",
+				"mesh.gossip_port: 7946 lies among the ports of TURN's relays",
+				"mesh.link_port: 7947 lies among the ports of TURN's relays",
 				"limits.cpu: want 0 (never refuse) to 1",
 				"limits.sessions: must be positive",
 			},
 		},
+		{
+			"mesh", "mesh: {join: [cardea_short, 'node:0', ok.example.org, 'a b'], dns: 'a..b', redis: 'http://secret@x', advertise: [0.0.0.0, 10.0.0.1, 10.0.0.2, 10.0.0.3], link_port: 0}\n", nil, nil,
+			[]string{
+				"mesh.link_port: must not be 0",
+				"mesh.advertise: more than three addresses",
+				"mesh.advertise: 0.0.0.0 is no address of a node",
+				"mesh.join[0]: the invitation is not whole",
+				"mesh.join[1]: want an invitation, HOST or HOST:PORT",
+				"mesh.join[3]: want an invitation, HOST or HOST:PORT",
+				`mesh.dns: "a..b": want a name`,
+				"mesh.redis: want redis://[USER:PASSWORD@]HOST[:PORT][/DB]",
+			},
+		},
+		{"mesh off", "mesh: {enabled: false, join: [a]}\n", nil, nil, []string{"mesh.join: has no effect with the mesh switched off"}},
+		{"two invitations", "", []string{"CARDEA_MESH_JOIN=" + strings.Repeat("cardea_"+strings.Repeat("A", 180)+",", 2)}, nil, []string{"mesh.join: more than one invitation"}},
 		{
 			"ports collide", "janus: {http_port: 8188}\nconsole: {address: 127.0.0.1, port: 8188}\n", nil, nil,
 			[]string{
@@ -338,7 +355,19 @@ func TestListeners(t *testing.T) {
 		return all
 	}
 	want := []string{"janus.ws_port tcp [::1]:8188 false", "media.port udp 127.0.0.3:3478 false", "media.port tcp 127.0.0.3:3478 false", "console.port tcp 127.0.0.3:9600 false"}
+	c.Mesh.Enabled = false
 	if d := cmp.Diff(want, describe()); d != "" {
+		t.Error(d)
+	}
+	mesh := Default()
+	mesh.Node.Bind, mesh.Mesh.Address = c.Node.Bind, netip.MustParseAddr("10.0.0.9")
+	var ports []string
+	for _, l := range mesh.Listeners() {
+		if strings.HasPrefix(l.Option, "mesh.") {
+			ports = append(ports, l.Option+" "+l.Network+" "+l.HostPort())
+		}
+	}
+	if d := cmp.Diff([]string{"mesh.gossip_port udp 10.0.0.9:7946", "mesh.gossip_port tcp 10.0.0.9:7946", "mesh.link_port udp 10.0.0.9:7947", "mesh.link_port tcp 10.0.0.9:7947"}, ports); d != "" {
 		t.Error(d)
 	}
 	for _, tt := range []struct{ bind, own, want string }{

@@ -14,7 +14,7 @@ import (
 
 // The sources whose comments are the documentation of the options.
 //
-//go:embed config.go janus.go media.go
+//go:embed config.go janus.go media.go mesh.go
 var sources embed.FS
 
 // comments maps "Janus" and "Janus.WSPort" to the comments of type and field, as one paragraph each.

@@ -60,6 +60,12 @@ func (c *Config) Listeners() []Listener {
 			}
 		}
 	}
+	if c.Mesh.Enabled {
+		add("mesh.gossip_port", "udp", c.Mesh.Address, c.Mesh.GossipPort, false)
+		add("mesh.gossip_port", "tcp", c.Mesh.Address, c.Mesh.GossipPort, false)
+		add("mesh.link_port", "udp", c.Mesh.Address, c.Mesh.LinkPort, false)
+		add("mesh.link_port", "tcp", c.Mesh.Address, c.Mesh.LinkPort, false)
+	}
 	add("console.port", "tcp", c.Console.Address, c.Console.Port, false)
 	add("console.https_port", "tcp", c.Console.Address, c.Console.HTTPSPort, true)
 	return all

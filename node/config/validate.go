@@ -20,6 +20,7 @@ func (c *Config) validate() Faults {
 	c.validateRooms(&v)
 	c.validateMedia(&v)
 	c.validateTURN(&v)
+	c.validateMesh(&v)
 	c.validateLimits(&v)
 	c.validateListeners(&v)
 	return v

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,13 +35,28 @@ func (c Client) Rooms(ctx context.Context) ([]Room, error) {
 }
 
 func (c Client) get(ctx context.Context, path string, into any) error {
+	return c.do(ctx, http.MethodGet, path, nil, into)
+}
+
+func (c Client) post(ctx context.Context, path string, body, into any) error {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("ask the node: %w", err)
+	}
+	return c.do(ctx, http.MethodPost, path, b, into)
+}
+
+func (c Client) do(ctx context.Context, method, path string, content []byte, into any) error {
 	address, err := url.JoinPath(c.URL, path)
 	if err != nil {
 		return fmt.Errorf("ask the node: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(content))
 	if err != nil {
 		return fmt.Errorf("ask the node: %w", err)
+	}
+	if content != nil {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	if c.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Token)

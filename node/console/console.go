@@ -21,6 +21,7 @@ type Config struct {
 	Status  func() Status                                  //
 	Rooms   func() []Room                                  //
 	Peer    func(session, handle uint64) (p Peer, ok bool) // ok is false for what does not exist
+	Mesh    *Mesh                                          // nil: the node knows no others
 	// ICEServers mints credentials for a visitor of the page that reached the node by that host name or address, "" when it
 	// named none. Nil: there is no TURN.
 	ICEServers func(host string) []ICEServer
@@ -59,6 +60,9 @@ func New(cfg Config) http.Handler {
 	closed := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, cfg.Access.closed(h)) }
 	closed("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, cfg.Status()) })
 	closed("GET /api/v1/rooms", func(w http.ResponseWriter, _ *http.Request) { answer(w, Rooms{cfg.Rooms()}) })
+	if cfg.Mesh != nil {
+		cfg.Mesh.handle(closed)
+	}
 	closed("GET /metrics", cfg.Metrics.ServeHTTP)
 	closed("GET /debug/pprof/", pprof.Index)
 	closed("GET /debug/pprof/profile", pprof.Profile)

@@ -17,8 +17,8 @@ const File = "cardea.db"
 // lockTimeout is how long another process may take to let go of the file, as one that is just being stopped does.
 const lockTimeout = 2 * time.Second
 
-// rooms is the bucket of permanent rooms: plugin, NUL, room id to the plugin's record.
-var rooms = []byte("rooms")
+// rooms is the bucket of permanent rooms: id to record.
+var rooms = []byte("records")
 
 // ErrInUse says that another process has the store open.
 var ErrInUse = errors.New("another node uses this data directory")
@@ -53,36 +53,38 @@ func Open(dir string) (*Store, error) {
 // Close closes the store.
 func (s *Store) Close() error { return s.db.Close() }
 
-func key(plugin, room string) []byte { return []byte(plugin + "\x00" + room) }
-
-// SaveRoom keeps a plugin's record of a room in place of what was kept of it.
-func (s *Store) SaveRoom(plugin, room string, record []byte) error {
-	err := s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(rooms).Put(key(plugin, room), record) })
-	if err != nil {
-		return fmt.Errorf("save room %s of %s: %w", room, plugin, err)
-	}
-	return nil
+// Change is a room's record to be kept in place of what was kept of the room.
+type Change struct {
+	Room   string
+	Record []byte // nil: forget the room
 }
 
-// DeleteRoom forgets a room; one that is not kept is no error.
-func (s *Store) DeleteRoom(plugin, room string) error {
-	err := s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(rooms).Delete(key(plugin, room)) })
-	if err != nil {
-		return fmt.Errorf("delete room %s of %s: %w", room, plugin, err)
-	}
-	return nil
-}
-
-// Rooms calls f with every record kept of a plugin. The record is valid during the call.
-func (s *Store) Rooms(plugin string, f func(room string, record []byte) error) error {
-	prefix := key(plugin, "")
-	return s.db.View(func(tx *bolt.Tx) error {
-		c := tx.Bucket(rooms).Cursor()
-		for k, v := c.Seek(prefix); k != nil && len(k) >= len(prefix) && string(k[:len(prefix)]) == string(prefix); k, v = c.Next() {
-			if err := f(string(k[len(prefix):]), v); err != nil {
-				return fmt.Errorf("room %s of %s: %w", k[len(prefix):], plugin, err)
+// Save makes changes, all or none.
+func (s *Store) Save(changes []Change) error {
+	err := s.db.Update(func(tx *bolt.Tx) error {
+		b := tx.Bucket(rooms)
+		for _, c := range changes {
+			var err error
+			if c.Record == nil {
+				err = b.Delete([]byte(c.Room))
+			} else {
+				err = b.Put([]byte(c.Room), c.Record)
+			}
+			if err != nil {
+				return fmt.Errorf("room %s: %w", c.Room, err)
 			}
 		}
 		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("save rooms: %w", err)
+	}
+	return nil
+}
+
+// Rooms calls f with every record kept. The record is valid during the call.
+func (s *Store) Rooms(f func(room string, record []byte) error) error {
+	return s.db.View(func(tx *bolt.Tx) error {
+		return tx.Bucket(rooms).ForEach(func(k, v []byte) error { return f(string(k), v) })
 	})
 }

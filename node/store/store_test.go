@@ -8,43 +8,40 @@ import (
 	"testing"
 )
 
-func kept(t *testing.T, s *Store, plugin string) map[string]string {
-	t.Helper()
-	got := map[string]string{}
-	if err := s.Rooms(plugin, func(room string, record []byte) error {
-		got[room] = string(record)
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return got
-}
-
 func TestRoomsSurvive(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	s, err := Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range []struct{ plugin, room, record string }{
-		{"a", "1", "one"}, {"a", "2", "two"}, {"a", "1", "uno"}, {"b", "1", "other"}, {"a2", "x", "prefix"},
+	for _, changes := range [][]Change{
+		{{"a", []byte("one")}, {"b", []byte("two")}, {"c", []byte{}}},
+		{{"a", []byte("uno")}, {"b", nil}, {"never", nil}},
+		nil,
 	} {
-		if err := s.SaveRoom(w.plugin, w.room, []byte(w.record)); err != nil {
+		if err := s.Save(changes); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(s.DeleteRoom("a", "2"), s.DeleteRoom("a", "never"), s.Close()); err != nil {
+	if err := s.Save([]Change{{"d", []byte("x")}, {"", []byte("no key")}}); err == nil {
+		t.Error("a room without an id was kept")
+	}
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if s, err = Open(dir); err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if got, want := kept(t, s, "a"), map[string]string{"1": "uno"}; !reflect.DeepEqual(got, want) {
-		t.Errorf("rooms of a: %v, want %v", got, want)
+	got := map[string]string{}
+	if err := s.Rooms(func(room string, record []byte) error {
+		got[room] = string(record)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
-	if got, want := kept(t, s, "b"), map[string]string{"1": "other"}; !reflect.DeepEqual(got, want) {
-		t.Errorf("rooms of b: %v, want %v", got, want)
+	if want := map[string]string{"a": "uno", "c": ""}; !reflect.DeepEqual(got, want) {
+		t.Errorf("rooms: %v, want %v", got, want)
 	}
 	info, err := os.Stat(filepath.Join(dir, File))
 	if err != nil {

@@ -14,11 +14,15 @@ import (
 )
 
 // Channel is a published data line: what its publisher says goes to all that listen. It is safe for concurrent use.
+//
+// A peer makes one for each data line that its client publishes. [NewChannel] makes one for a publisher on another node.
 type Channel struct {
-	muted atomic.Bool
+	muted     atomic.Bool
+	elsewhere bool // set once
 
 	mu        sync.RWMutex // guards below
 	listeners []*listener
+	ears      []*ear
 }
 
 // listener is a subscription of a data line. A line may have many.
@@ -52,13 +56,17 @@ func (l *listener) Vanished(c *Channel) {
 	}
 }
 
-// say passes a message on to all listeners, under the label each asked for or else its own. They share its bytes.
-func (c *Channel) say(m data.Message) {
+// Say passes a message on to all listeners, each client under the label it asked for or else the message's own. They share
+// its bytes, which are not to be changed afterwards. It never waits for a listener.
+func (c *Channel) Say(m data.Message) {
 	if c.muted.Load() {
 		return
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	for _, e := range c.ears {
+		e.hear(m)
+	}
 	for _, l := range c.listeners {
 		if l.sub.Paused {
 			continue
@@ -161,7 +169,7 @@ func (p *Peer) runChannels(ctx context.Context, conn *dtls.Conn, active bool, li
 			defer p.recovered("data channel")
 			p.env.Metrics.MessagesIn.Add(1)
 			if published := p.channels.published.Load(); published != nil {
-				published.say(data.Message{
+				published.Say(data.Message{
 					Label: c.Label(), Protocol: c.Protocol(), Reliability: c.Reliability(), Text: text, Data: slices.Clone(m),
 				})
 			}

@@ -268,6 +268,9 @@ func (d *downTrack) Forward(burst []*stream.Packet, now int64, out *udp.Outbox) 
 	}
 }
 
+// Layers implements [stream.Sink].
+func (d *downTrack) Layers(now int64) uint8 { return d.track.Wanted(now) }
+
 // write sends one packet.
 func (d *downTrack) write(packet *stream.Packet, pad int, now int64, path *ice.Path, out *udp.Outbox) {
 	r := reserve(out, path, d.track.Size(packet)+pad+maxTrailer)

@@ -52,6 +52,15 @@ type Env struct {
 	Urgent func(p *Peer)
 }
 
+// SinkFault tells that a sink of a stream panicked: what stream.Config.Fault is for.
+func (e *Env) SinkFault(k stream.Sink, reason any, stack []byte) {
+	var of *Peer
+	if d, ok := k.(*downTrack); ok {
+		of = d.p
+	}
+	e.Fault(of, reason, stack)
+}
+
 // Clock is a node's monotonic clock in nanoseconds, with the wall time it started at: media never sees the wall clock jump.
 type Clock struct{ start time.Time }
 

@@ -279,6 +279,8 @@ type recorder struct {
 	panics bool
 }
 
+func (r *recorder) Layers(int64) uint8 { return 1<<stream.MaxLayers - 1 }
+
 func (r *recorder) Forward(burst []*stream.Packet, _ int64, _ *udp.Outbox) {
 	if r.panics {
 		panic("a sink that fails")

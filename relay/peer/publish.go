@@ -49,13 +49,7 @@ func (p *Peer) newStream(l *line) *stream.Stream {
 			p.keyframes.Store(true)
 			p.hurry()
 		},
-		Fault: func(k stream.Sink, reason any, stack []byte) {
-			var of *Peer
-			if d, ok := k.(*downTrack); ok {
-				of = d.p
-			}
-			p.env.Fault(of, reason, stack)
-		},
+		Fault: p.env.SinkFault,
 	})
 }
 

@@ -25,67 +25,67 @@ const (
 
 // Event reports something that happened to a peer.
 type Event struct {
-	Number       uint64 // grows by one with every event of this plane
-	Peer         PeerID
-	Type         EventType
-	Mid          string
-	Kind         Kind
-	Reason       string
-	Receiving    bool
-	Silence      time.Duration // how long nothing came, when Receiving is false
-	Uplink       bool          // true: packets the node sent were lost; false: packets from the client were
-	Lost         int
-	Substream    int8
-	Temporal     int8
-	SpatialLayer int8
-	TemporalSVC  int8
-	Talking      bool
-	Level        float64 // average audio level, dBov below zero
+	Number       uint64        `pb:"1"` // grows by one with every event of this plane
+	Peer         PeerID        `pb:"2"`
+	Type         EventType     `pb:"3"`
+	Mid          string        `pb:"4"`
+	Kind         Kind          `pb:"5"`
+	Reason       string        `pb:"6"`
+	Receiving    bool          `pb:"7"`
+	Silence      time.Duration `pb:"8"` // how long nothing came, when Receiving is false
+	Uplink       bool          `pb:"9"` // true: packets the node sent were lost; false: packets from the client were
+	Lost         int           `pb:"10"`
+	Substream    int8          `pb:"11"`
+	Temporal     int8          `pb:"12"`
+	SpatialLayer int8          `pb:"13"`
+	TemporalSVC  int8          `pb:"14"`
+	Talking      bool          `pb:"15"`
+	Level        float64       `pb:"16"` // average audio level, dBov below zero
 }
 
 // PeerStats is what the media plane sees of a peer. Counters run from the peer's start.
 type PeerStats struct {
-	State        string // "new", "checking", "connected", "disconnected", "closed"
-	DTLSState    string // "new", "connecting", "connected", "failed"
-	Protocol     string // "udp" or "tcp", once a pair is selected
-	Local        string // selected pair, address:port
-	Remote       string
-	SRTPProfile  string
-	RTT          time.Duration // smoothed, 0 until known
-	Estimate     uint32        // bits/s the client can take, 0 until known
-	ReceivedRate uint32        // bits/s now
-	SentRate     uint32        // bits/s now
-	Lines        []LineStats
+	State        string        `pb:"1"` // "new", "checking", "connected", "disconnected", "closed"
+	DTLSState    string        `pb:"2"` // "new", "connecting", "connected", "failed"
+	Protocol     string        `pb:"3"` // "udp" or "tcp", once a pair is selected
+	Local        string        `pb:"4"` // selected pair, address:port
+	Remote       string        `pb:"5"`
+	SRTPProfile  string        `pb:"6"`
+	RTT          time.Duration `pb:"7"`  // smoothed, 0 until known
+	Estimate     uint32        `pb:"8"`  // bits/s the client can take, 0 until known
+	ReceivedRate uint32        `pb:"9"`  // bits/s now
+	SentRate     uint32        `pb:"10"` // bits/s now
+	Lines        []LineStats   `pb:"11"`
 }
 
 // LineStats is what the media plane sees of one direction of one line.
 type LineStats struct {
-	Mid       string
-	Kind      Kind
-	Sending   bool // the node sends
-	Codec     string
-	Stream    StreamID
-	Layers    []LayerStats // of a received line: one a simulcast encoding; of a sent line: the one that flows
-	Width     int          // of the last keyframe, 0 when unknown
-	Height    int
-	Packets   uint64
-	Bytes     uint64
-	Lost      uint64        // packets that never came, or that the client reported lost
-	NACKs     uint64        // received (sending) or sent (receiving), packets asked for
-	Repaired  uint64        // retransmissions sent or received
-	PLIs      uint64        // keyframe requests received (sending) or sent (receiving)
-	Jitter    time.Duration // as the receiver of the line measures it
-	Keyframes uint64
-	Talking   bool
+	Mid       string        `pb:"1"`
+	Kind      Kind          `pb:"2"`
+	Sending   bool          `pb:"3"` // the node sends
+	Codec     string        `pb:"4"`
+	Stream    StreamID      `pb:"5"`
+	Layers    []LayerStats  `pb:"6"` // of a received line: one a simulcast encoding; of a sent line: the one that flows
+	Width     int           `pb:"7"` // of the last keyframe, 0 when unknown
+	Height    int           `pb:"8"`
+	Packets   uint64        `pb:"9"`
+	Bytes     uint64        `pb:"10"`
+	Lost      uint64        `pb:"11"` // packets that never came, or that the client reported lost
+	NACKs     uint64        `pb:"12"` // received (sending) or sent (receiving), packets asked for
+	Repaired  uint64        `pb:"13"` // retransmissions sent or received
+	PLIs      uint64        `pb:"14"` // keyframe requests received (sending) or sent (receiving)
+	Jitter    time.Duration `pb:"15"` // as the receiver of the line measures it
+	Keyframes uint64        `pb:"16"`
+	Talking   bool          `pb:"17"`
 }
 
 // LayerStats is what flows of one layer.
 type LayerStats struct {
-	Substream int8 // -1 without simulcast
-	Spatial   int8 // -1 when not known
-	Temporal  int8
-	RID       string
-	SSRC      uint32
-	Bitrate   uint32  // bits/s now
-	Rate      float64 // frames/s now
+	Substream int8    `pb:"1"` // -1 without simulcast
+	Spatial   int8    `pb:"2"` // -1 when not known
+	Temporal  int8    `pb:"3"`
+	RID       string  `pb:"4"`
+	SSRC      uint32  `pb:"5"`
+	Bitrate   uint32  `pb:"6"` // bits/s now
+	Rate      float64 `pb:"7"` // frames/s now
 }

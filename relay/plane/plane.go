@@ -27,9 +27,9 @@ type PeerID string
 
 // StreamID names a published media line in the whole mesh.
 type StreamID struct {
-	Room      string // canonical room name, with the plugin as prefix: "videoroom/1234"
-	Publisher string // canonical participant id
-	Mid       string // the publisher's mid
+	Room      string `pb:"1"` // canonical room name, with the plugin as prefix: "videoroom/1234"
+	Publisher string `pb:"2"` // canonical participant id
+	Mid       string `pb:"3"` // the publisher's mid
 }
 
 // Plane is the media plane. All methods are safe for concurrent use and may be repeated without harm; calls for one
@@ -57,6 +57,15 @@ type Plane interface {
 	StopForward(ctx context.Context, id string) error
 	// Stats tells what the media plane sees of a peer.
 	Stats(ctx context.Context, id PeerID) (PeerStats, error)
+	// Keep keeps a snapshot of the session that opened the peer beside it, until the peer is closed, in place of the one
+	// kept so far. Of an older version it returns ErrStale; more than [MaxSnapshot] bytes are ErrInvalid.
+	Keep(ctx context.Context, id PeerID, version uint64, snapshot []byte) error
+	// Kept returns what is kept beside the peers of a session, by the name it had in PeerOptions; nothing is no error.
+	Kept(ctx context.Context, session string) ([]Kept, error)
+	// Adopt makes the caller the owner of a peer that another opened: it gets the peer's events from now on and its calls
+	// are obeyed, while those of the former owner are answered with ErrNoPeer. The epoch fences: one that is below that
+	// of the last adoption, or equal to it and another's, is ErrStale.
+	Adopt(ctx context.Context, id PeerID, epoch uint64) error
 	// Close closes the peer and ends its publications and subscriptions. No event follows.
 	Close(ctx context.Context, id PeerID) error
 	// Events waits until there are events numbered above after and returns them in order. Of events older than the
@@ -67,11 +76,26 @@ type Plane interface {
 // PeerOptions tune a new peer.
 type PeerOptions struct {
 	// NoMediaTimer is the silence after which a received line is reported as not receiving; 0 means 1 s.
-	NoMediaTimer time.Duration
+	NoMediaTimer time.Duration `pb:"1"`
 	// SlowLinkThreshold is the number of packets lost in a second that makes an [EventSlowLink]; 0 disables it.
-	SlowLinkThreshold int
-	// Label goes into log lines (session and handle), never onto the wire.
-	Label string
+	SlowLinkThreshold int `pb:"2"`
+	// Label goes into log lines (session and handle), never onto the wire to a client.
+	Label string `pb:"3"`
+	// Session names the session that the peer belongs to, the same for all its peers: they are put near each other, and
+	// [Plane.Kept] finds their snapshots by it. "" names none.
+	Session string `pb:"4"`
+	// Client is the IP address of the client as signaling sees it, so that a node near it can be chosen; "" when unknown.
+	Client string `pb:"5"`
+}
+
+// MaxSnapshot bounds a snapshot, bytes.
+const MaxSnapshot = 256 << 10
+
+// Kept is what is kept beside a peer.
+type Kept struct {
+	Peer     PeerID `pb:"1"`
+	Version  uint64 `pb:"2"`
+	Snapshot []byte `pb:"3"` // of the signaling plane's making
 }
 
 // Kind is a kind of media line.
@@ -126,74 +150,75 @@ const (
 
 // Transport is one end of a peer's transport: the node's as Open and Restart return it, or the client's.
 type Transport struct {
-	Ufrag, Pwd   string        // ICE credentials (RFC 8445)
-	Lite         bool          // ICE lite
-	Fingerprints []Fingerprint // of the DTLS certificate
-	Setup        Setup         // the role this end takes
-	Candidates   []Candidate
-	Complete     bool // no more candidates follow
+	Ufrag        string        `pb:"1"` // ICE credentials (RFC 8445)
+	Pwd          string        `pb:"2"` // ICE credentials (RFC 8445)
+	Lite         bool          `pb:"3"` // ICE lite
+	Fingerprints []Fingerprint `pb:"4"` // of the DTLS certificate
+	Setup        Setup         `pb:"5"` // the role this end takes
+	Candidates   []Candidate   `pb:"6"`
+	Complete     bool          `pb:"7"` // no more candidates follow
 }
 
 // Fingerprint is the hash of a DTLS certificate (RFC 8122).
 type Fingerprint struct {
-	Algorithm string // "sha-256", "sha-1", ..., lower case
-	Value     string // upper-case hex pairs joined by colons
+	Algorithm string `pb:"1"` // "sha-256", "sha-1", ..., lower case
+	Value     string `pb:"2"` // upper-case hex pairs joined by colons
 }
 
 // Candidate is an ICE candidate (RFC 8839).
 type Candidate struct {
-	Foundation string
-	Component  uint16 // 1: RTP and RTCP are always multiplexed
-	Protocol   string // "udp" or "tcp"
-	Priority   uint32
-	Address    string // IP address, or an mDNS name, which is ignored
-	Port       uint16
-	Type       string // "host", "srflx", "prflx" or "relay"
-	TCPType    string // "active", "passive" or "so", with tcp only
+	Foundation string `pb:"1"`
+	Component  uint16 `pb:"2"` // 1: RTP and RTCP are always multiplexed
+	Protocol   string `pb:"3"` // "udp" or "tcp"
+	Priority   uint32 `pb:"4"`
+	Address    string `pb:"5"` // IP address, or an mDNS name, which is ignored
+	Port       uint16 `pb:"6"`
+	Type       string `pb:"7"` // "host", "srflx", "prflx" or "relay"
+	TCPType    string `pb:"8"` // "active", "passive" or "so", with tcp only
 }
 
 // Session is a whole negotiated session.
 type Session struct {
-	Version uint64    // grows with every negotiation; older ones are refused with ErrStale
-	Remote  Transport // the client's end
-	Setup   Setup     // the role the node takes: Active or Passive
-	Lines   []Line    // in the order of the m-lines
+	Version uint64    `pb:"1"` // grows with every negotiation; older ones are refused with ErrStale
+	Remote  Transport `pb:"2"` // the client's end
+	Setup   Setup     `pb:"3"` // the role the node takes: Active or Passive
+	Lines   []Line    `pb:"4"` // in the order of the m-lines
 }
 
 // Line is one negotiated m-line.
 type Line struct {
-	Mid        string
-	Kind       Kind
-	Direction  Direction
-	Codecs     []Codec     // as agreed, the preferred first; RED, when agreed, is an entry of its own
-	Extensions []Extension // RTP header extensions as agreed
-	Receive    []Encoding  // what the client said it sends, the lowest quality first; may be empty (found by mid and rid)
-	SVC        bool        // the client says that it sends spatial layers in one encoding
-	SSRC       uint32      // of what the node sends; 0 when it sends nothing
-	RTX        uint32      // SSRC of the node's retransmissions (RFC 4588); 0 for none
-	SCTPPort   uint16      // Data only
-	MaxMessage uint32      // Data only: largest message the client takes, bytes; 0 means 64 KiB (RFC 8841)
+	Mid        string      `pb:"1"`
+	Kind       Kind        `pb:"2"`
+	Direction  Direction   `pb:"3"`
+	Codecs     []Codec     `pb:"4"`  // as agreed, the preferred first; RED, when agreed, is an entry of its own
+	Extensions []Extension `pb:"5"`  // RTP header extensions as agreed
+	Receive    []Encoding  `pb:"6"`  // what the client said it sends, the lowest quality first; may be empty (found by mid and rid)
+	SVC        bool        `pb:"7"`  // the client says that it sends spatial layers in one encoding
+	SSRC       uint32      `pb:"8"`  // of what the node sends; 0 when it sends nothing
+	RTX        uint32      `pb:"9"`  // SSRC of the node's retransmissions (RFC 4588); 0 for none
+	SCTPPort   uint16      `pb:"10"` // Data only
+	MaxMessage uint32      `pb:"11"` // Data only: largest message the client takes, bytes; 0 means 64 KiB (RFC 8841)
 }
 
 // Codec is one payload format of a line.
 type Codec struct {
-	Name        string // lower case: opus, red, multiopus, pcmu, pcma, g722, l16, isac, vp8, vp9, h264, av1, h265
-	PayloadType uint8
-	ClockRate   uint32
-	Channels    uint8 // audio only
-	Fmtp        string
-	RTX         uint8 // payload type of retransmissions; 0 for none
-	NACK        bool  // generic NACK agreed (RFC 4585)
-	PLI         bool
-	FIR         bool
-	REMB        bool
-	TransportCC bool
+	Name        string `pb:"1"` // lower case: opus, red, multiopus, pcmu, pcma, g722, l16, isac, vp8, vp9, h264, av1, h265
+	PayloadType uint8  `pb:"2"`
+	ClockRate   uint32 `pb:"3"`
+	Channels    uint8  `pb:"4"` // audio only
+	Fmtp        string `pb:"5"`
+	RTX         uint8  `pb:"6"` // payload type of retransmissions; 0 for none
+	NACK        bool   `pb:"7"` // generic NACK agreed (RFC 4585)
+	PLI         bool   `pb:"8"`
+	FIR         bool   `pb:"9"`
+	REMB        bool   `pb:"10"`
+	TransportCC bool   `pb:"11"`
 }
 
 // Extension is an agreed RTP header extension (RFC 8285).
 type Extension struct {
-	ID  uint8
-	URI string
+	ID  uint8  `pb:"1"`
+	URI string `pb:"2"`
 }
 
 // The RTP header extensions the media plane knows.
@@ -212,56 +237,59 @@ const (
 
 // Encoding is one simulcast encoding a client announced.
 type Encoding struct {
-	RID      string // RFC 8851; empty when SSRCs are announced
-	SSRC     uint32 // 0 when found by rid
-	RTX      uint32 // SSRC of its retransmissions, 0 when unknown
-	Disabled bool   // announced as paused (~rid)
+	RID      string `pb:"1"` // RFC 8851; empty when SSRCs are announced
+	SSRC     uint32 `pb:"2"` // 0 when found by rid
+	RTX      uint32 `pb:"3"` // SSRC of its retransmissions, 0 when unknown
+	Disabled bool   `pb:"4"` // announced as paused (~rid)
 }
 
 // Publication feeds a stream from a received line.
 type Publication struct {
-	Mid              string
-	Stream           StreamID
-	Muted            bool          // packets are dropped (moderated, or the publisher's own send:false)
-	Bitrate          uint32        // bits/s asked of the client by REMB; 0 for no limit
-	BitrateCap       bool          // the limit also bounds what bandwidth estimation lets the client send
-	KeyframeInterval time.Duration // ask for a keyframe this often; 0 for never
-	Talking          *Talking      // report talking and stopped-talking; nil for never
+	Mid              string        `pb:"1"`
+	Stream           StreamID      `pb:"2"`
+	Muted            bool          `pb:"3"` // packets are dropped (moderated, or the publisher's own send:false)
+	Bitrate          uint32        `pb:"4"` // bits/s asked of the client by REMB; 0 for no limit
+	BitrateCap       bool          `pb:"5"` // the limit also bounds what bandwidth estimation lets the client send
+	KeyframeInterval time.Duration `pb:"6"` // ask for a keyframe this often; 0 for never
+	Talking          *Talking      `pb:"7"` // report talking and stopped-talking; nil for never
 }
 
 // Talking says when a publisher counts as talking.
 type Talking struct {
-	Packets int   // audio packets averaged, at least 1
-	Level   uint8 // dBov below zero, 0 (loud) to 127; talking when the average is below
+	Packets int   `pb:"1"` // audio packets averaged, at least 1
+	Level   uint8 `pb:"2"` // dBov below zero, 0 (loud) to 127; talking when the average is below
 }
 
 // Subscription feeds a sent line from a stream. A data line may have several.
 type Subscription struct {
-	Mid          string
-	Stream       StreamID
-	Paused       bool
-	Substream    int8          // highest simulcast substream wanted, 0 lowest to 2; -1 for the highest
-	Temporal     int8          // highest temporal layer of simulcast wanted; -1 for the highest
-	SpatialLayer int8          // highest SVC spatial layer wanted; -1 for the highest
-	TemporalSVC  int8          // highest SVC temporal layer wanted; -1 for the highest
-	Fallback     time.Duration // silence of a substream after which the next lower one is taken; 0 means 250 ms
-	PlayoutDelay *PlayoutDelay // written into packets instead of the publisher's; nil passes the publisher's
-	Label        string        // Data only: label of the channel the messages go to; empty for the one they came on
-	TextPrefix   string        // Data only: put before text messages
+	Mid          string        `pb:"1"`
+	Stream       StreamID      `pb:"2"`
+	Paused       bool          `pb:"3"`
+	Substream    int8          `pb:"4"`  // highest simulcast substream wanted, 0 lowest to 2; -1 for the highest
+	Temporal     int8          `pb:"5"`  // highest temporal layer of simulcast wanted; -1 for the highest
+	SpatialLayer int8          `pb:"6"`  // highest SVC spatial layer wanted; -1 for the highest
+	TemporalSVC  int8          `pb:"7"`  // highest SVC temporal layer wanted; -1 for the highest
+	Fallback     time.Duration `pb:"8"`  // silence of a substream after which the next lower one is taken; 0 means 250 ms
+	PlayoutDelay *PlayoutDelay `pb:"9"`  // written into packets instead of the publisher's; nil passes the publisher's
+	Label        string        `pb:"10"` // Data only: label of the channel the messages go to; empty for the one they came on
+	TextPrefix   string        `pb:"11"` // Data only: put before text messages
 }
 
 // PlayoutDelay bounds how long the receiver may hold a frame, in steps of 10 ms up to 40.95 s.
-type PlayoutDelay struct{ Min, Max time.Duration }
+type PlayoutDelay struct {
+	Min time.Duration `pb:"1"`
+	Max time.Duration `pb:"2"`
+}
 
 // Forwarder copies a stream to a UDP address (janus "rtp_forward").
 type Forwarder struct {
-	ID          string // chosen by the caller, unique
-	Stream      StreamID
-	Address     string // host:port, the host an IP address
-	PayloadType uint8  // 0 keeps the publisher's
-	SSRC        uint32 // 0 keeps the publisher's
-	Substream   int8   // the only simulcast substream forwarded; -1 follows the best one
-	SRTPSuite   int    // 32 or 80 (AES_CM_128_HMAC_SHA1_n, RFC 4568); 0 for plain RTP
-	SRTPKey     []byte // master key and salt, 30 bytes
-	RTCPPort    uint16 // remote port that PLI and FIR come from, 0 for none; the media plane does not listen to it yet
+	ID          string   `pb:"1"` // chosen by the caller, unique
+	Stream      StreamID `pb:"2"`
+	Address     string   `pb:"3"` // host:port, the host an IP address
+	PayloadType uint8    `pb:"4"` // 0 keeps the publisher's
+	SSRC        uint32   `pb:"5"` // 0 keeps the publisher's
+	Substream   int8     `pb:"6"` // the only simulcast substream forwarded; -1 follows the best one
+	SRTPSuite   int      `pb:"7"` // 32 or 80 (AES_CM_128_HMAC_SHA1_n, RFC 4568); 0 for plain RTP
+	SRTPKey     []byte   `pb:"8"` // master key and salt, 30 bytes
+	RTCPPort    uint16   `pb:"9"` // remote port that PLI and FIR come from, 0 for none; the media plane does not listen to it yet
 }

@@ -22,6 +22,8 @@ type losses struct {
 	packets     float64 // seen in all, up to longMemory
 	short, long float64 // share of packets lost
 	runs        float64 // share of packets that begin a run of lost ones
+	late        float64 // share of packets that parity did not repair, whatever the cause
+	counted     float64 // packets behind late, up to longMemory
 }
 
 // add notes that of so many packets some were lost, in so many runs.
@@ -35,6 +37,15 @@ func (l *losses) add(packets, lost, runs float64) {
 	a = min(packets/l.packets, 1)
 	l.long += a * (lost/packets - l.long)
 	l.runs += a * (runs/packets - l.runs)
+}
+
+// missed notes that of so many packets parity did not repair some.
+func (l *losses) missed(packets, missed float64) {
+	if packets <= 0 {
+		return
+	}
+	l.counted = min(l.counted+packets, longMemory)
+	l.late += min(packets/l.counted, 1) * (missed/packets - l.late)
 }
 
 // share is the loss that counts.

@@ -218,6 +218,7 @@ func (s *session) report(h header, content []byte, now int64) {
 		if !congestive(o.mean) {
 			s.losses.add(o.packets, o.lost, float64(r.runs-s.last.runs))
 		}
+		s.losses.missed(o.packets, float64(r.missed-s.last.missed))
 		s.control.report(o, s.rtt, now)
 	}
 	s.bytesMark = s.bytesOut

@@ -27,6 +27,8 @@ func newWriter(s *Stream, cfg TrackConfig) *writer {
 	return w
 }
 
+func (w *writer) Layers(now int64) uint8 { return w.track.Wanted(now) }
+
 func (w *writer) Forward(burst []*Packet, now int64, _ *udp.Outbox) {
 	for _, p := range burst {
 		if w.track.Select(p, now) == Drop {

@@ -23,6 +23,7 @@ const directoryShards = 64
 // outlives it. It is safe for concurrent use; no packet passes through it.
 type Directory[T comparable] struct {
 	seed   maphash.Seed
+	demand func(id plane.StreamID, wanted bool) // set once; nil if nobody wants to know
 	shards [directoryShards]directoryShard[T]
 }
 
@@ -45,6 +46,11 @@ func NewDirectory[T comparable]() *Directory[T] {
 	return d
 }
 
+// Demand makes f be told when the first watcher of an id came and when the last one went, whether or not anything is
+// published under it. It is set once, before anybody watches. f is called with that part of the directory locked, in order
+// for one id: it must only take note.
+func (d *Directory[T]) Demand(f func(id plane.StreamID, wanted bool)) { d.demand = f }
+
 func (d *Directory[T]) shard(id plane.StreamID) *directoryShard[T] {
 	return &d.shards[maphash.Comparable(d.seed, id)%directoryShards]
 }
@@ -60,7 +66,11 @@ func (d *Directory[T]) with(id plane.StreamID, f func(e *directoryEntry[T])) {
 		e = &directoryEntry[T]{}
 		s.entries[id] = e
 	}
+	before := len(e.watchers)
 	f(e)
+	if wanted := len(e.watchers) > 0; d.demand != nil && wanted != (before > 0) {
+		d.demand(id, wanted)
+	}
 	if e.published == zero && len(e.watchers) == 0 {
 		delete(s.entries, id)
 	}

@@ -139,6 +139,8 @@ func (v *viewer) attach(s *Stream, now int64) {
 	s.AddSink(v)
 }
 
+func (v *viewer) Layers(now int64) uint8 { return v.track.Wanted(now) }
+
 func (v *viewer) Forward(burst []*Packet, now int64, _ *udp.Outbox) {
 	for _, p := range burst {
 		if v.track.Select(p, now) != Drop {

@@ -49,6 +49,7 @@ type layer struct {
 	bytes         uint64
 	keyframes     uint64
 	rates         rates
+	hint          hint
 }
 
 // senderReport is the last pair of clocks a source reported (RFC 3550 section 6.4.1).
@@ -64,7 +65,10 @@ func (l *layer) alive(now, fallback int64) bool {
 	if l.lastArrival == 0 {
 		return false
 	}
-	return now-l.lastArrival <= fallback || l.missed < missedFrames
+	if now-l.lastArrival <= fallback {
+		return true
+	}
+	return l.missed < missedFrames && !l.hint.ended(now, l.lastArrival)
 }
 
 // count takes a packet into the layer's books and tells whether it is the first that came of its frame.

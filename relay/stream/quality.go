@@ -16,14 +16,20 @@ type Quality struct {
 // Highest is the limit that limits nothing.
 var Highest = Quality{Substream: MaxLayers - 1, Spatial: codec.MaxSpatial - 1, Temporal: codec.MaxTemporal - 1}
 
-// appendQualities appends what flows now, the lowest first. The stream is locked.
-func (s *Stream) appendQualities(dst []Quality, now, fallback int64) []Quality {
+// appendQualities appends what flows now or would if it were wanted, the lowest first. Of what does not flow only the whole
+// is known: it counts as one quality, of the spatial and temporal layers of whole. The stream is locked.
+func (s *Stream) appendQualities(dst []Quality, now, fallback int64, whole Quality) []Quality {
 	for i := range s.layers {
 		l := &s.layers[i]
-		if !l.alive(now, fallback) || now-l.lastArrival > goneTime {
-			continue
+		hinted := l.hint.offers(now)
+		flows := l.alive(now, fallback) && now-l.lastArrival <= goneTime
+		switch {
+		case hinted && (!flows || now-l.lastArrival > 2*rateWindow):
+			whole.Substream, whole.Bitrate = int8(i), uint32(min(l.hint.bits, 4e9)) //nolint:gosec // below MaxLayers, bounded
+			dst = append(dst, whole)
+		case flows:
+			dst = l.appendQualities(dst, int8(i), now) //nolint:gosec // below MaxLayers
 		}
-		dst = l.appendQualities(dst, int8(i), now) //nolint:gosec // below MaxLayers
 	}
 	return dst
 }

@@ -63,13 +63,15 @@ func (t *Track) overtaken(p *Packet) bool {
 	return next != nil && (p.Recovered || next.Arrival < p.Arrival)
 }
 
-// desired returns the substream to relay: the highest that flows, up to target and limit; above them only if there is
-// nothing else. -1 means that nothing flows and nothing did.
+// desired returns the substream to relay: the highest that flows or would if it were wanted, up to target and limit; above
+// them only if there is nothing else. -1 means that nothing flows and nothing did.
 func (t *Track) desired(now int64) int8 {
 	ceiling := min(t.target.substream, t.limit.Substream)
 	above := int8(-1)
 	for i := int8(len(t.stream.layers)) - 1; i >= 0; i-- { //nolint:gosec // at most MaxLayers
-		if !t.stream.layers[i].alive(now, t.fallback) {
+		l := &t.stream.layers[i]
+		// What is relayed already is wanted: if it does not flow, a hint does not bring it back.
+		if !l.alive(now, t.fallback) && (i == t.layer || !l.hint.offers(now)) {
 			continue
 		}
 		if i <= ceiling {
@@ -139,9 +141,14 @@ func (t *Track) begin(now int64) {
 	t.asked = 0
 	want := t.desired(now)
 	if want < 0 {
-		want = min(t.target.substream, t.limit.Substream, int8(len(t.stream.layers))-1) //nolint:gosec // at most MaxLayers
+		want = t.hoped()
 	}
-	t.seek(max(want, 0), now)
+	t.seek(want, now)
+}
+
+// hoped returns the substream to wait for while nothing is known to flow.
+func (t *Track) hoped() int8 {
+	return max(min(t.target.substream, t.limit.Substream, int8(len(t.stream.layers))-1), 0) //nolint:gosec // at most MaxLayers
 }
 
 // replay makes the track relay a substream from a cached keyframe on.

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"math/rand/v2"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -16,15 +17,20 @@ const MaxLayers = 8
 
 // Config says what a stream carries. It is not changed after [New].
 type Config struct {
-	ID         plane.StreamID
-	Kind       plane.Kind
-	Codecs     []plane.Codec     // as the source sends them
-	Extensions []plane.Extension // the same
-	Layers     int               // simulcast encodings, 1 to MaxLayers
-	SVC        bool              // spatial layers in one encoding are expected
+	ID plane.StreamID
+	// Incarnation tells this publication under the ID from earlier and later ones, on whatever node it is looked at. A
+	// stream that comes from another node has the one it has there; with 0 New draws one.
+	Incarnation uint64
+	Kind        plane.Kind
+	Codecs      []plane.Codec     // as the source sends them
+	Extensions  []plane.Extension // the same
+	Layers      int               // simulcast encodings, 1 to MaxLayers
+	SVC         bool              // spatial layers in one encoding are expected
 	// RequestKeyframe tells that somebody waits for a keyframe of a layer. It is called with the stream locked, for one
 	// and the same need again and again, and must only set a flag. May be nil.
 	RequestKeyframe func(layer int)
+	// Audience tells that a sink came or went. It is called with the stream locked and must only set a flag. May be nil.
+	Audience func()
 	// Fault tells that a sink panicked. It was removed; the others go on. It is called with the stream locked and must not
 	// wait for anything. With nil the panic goes on.
 	Fault func(k Sink, reason any, stack []byte)
@@ -35,6 +41,9 @@ type Sink interface {
 	// Forward is called with the stream locked and with what arrived since the last call, of all layers, in order of
 	// arrival. The packets are valid during the call.
 	Forward(burst []*Packet, now int64, out *udp.Outbox)
+	// Layers is called with the stream locked and returns, as a bit set, the simulcast layers that the sink uses or wants: what
+	// a source that sends only what is wanted has to send. Sound is layer 0.
+	Layers(now int64) uint8
 }
 
 // Stream is one published media line. All methods but those that say otherwise lock it and are safe for concurrent use.
@@ -60,6 +69,9 @@ type Stream struct {
 // New returns a stream without packets.
 func New(cfg Config) *Stream {
 	cfg.Layers = min(max(cfg.Layers, 1), MaxLayers)
+	for cfg.Incarnation == 0 {
+		cfg.Incarnation = rand.Uint64()
+	}
 	s := &Stream{cfg: cfg, ids: newExtensionIDs(cfg.Extensions), layers: make([]layer, cfg.Layers), batch: 1}
 	for i := range s.layers {
 		s.layers[i].ring = newRing(cfg.Kind == plane.Video)
@@ -237,6 +249,7 @@ func (s *Stream) AddSink(k Sink) {
 	defer s.mu.Unlock()
 	if !s.closed && !slices.Contains(s.sinks, k) {
 		s.sinks = append(s.sinks, k)
+		s.audience()
 	}
 }
 
@@ -246,6 +259,14 @@ func (s *Stream) RemoveSink(k Sink) {
 	defer s.mu.Unlock()
 	if i := slices.Index(s.sinks, k); i >= 0 {
 		s.sinks = slices.Delete(s.sinks, i, i+1)
+		s.audience()
+	}
+}
+
+// audience tells whoever wants to know that the sinks changed. The stream is locked.
+func (s *Stream) audience() {
+	if s.cfg.Audience != nil {
+		s.cfg.Audience()
 	}
 }
 
@@ -257,11 +278,16 @@ func (s *Stream) Sinks() int {
 }
 
 // RequestKeyframe asks the source for a keyframe of every layer.
-func (s *Stream) RequestKeyframe() {
+func (s *Stream) RequestKeyframe() { s.RequestKeyframes(1<<MaxLayers - 1) }
+
+// RequestKeyframes asks the source for a keyframe of each of the given layers, a bit set.
+func (s *Stream) RequestKeyframes(layers uint8) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.layers {
-		s.wantKeyframe(i)
+		if layers&(1<<i) != 0 {
+			s.wantKeyframe(i)
+		}
 	}
 }
 

@@ -203,12 +203,14 @@ func (t *Track) SetTarget(substream, temporal, spatial, temporalSVC int8) {
 	t.target.spatial = high(spatial, codec.MaxSpatial-1)
 	t.target.temporal = min(high(temporal, codec.MaxTemporal-1), high(temporalSVC, codec.MaxTemporal-1))
 	t.retarget()
+	t.invite()
 }
 
 // SetLimit sets the highest layers that the subscriber's bandwidth allows: one of [Track.Layers], or [Highest].
 func (t *Track) SetLimit(q Quality) {
 	t.limit = q
 	t.retarget()
+	t.invite()
 }
 
 // SetFallback sets the silence of a substream after which a lower one is taken; 0 means [DefaultFallback].
@@ -248,12 +250,15 @@ func (t *Track) retarget() {
 	t.review = 0
 }
 
-// Layers appends to dst what the stream offers now, the lowest first. Streams that are silent offer nothing.
+// Layers appends to dst what the stream offers now, the lowest first: what flows, and what flows elsewhere and would here if
+// it were wanted. Streams that are silent offer nothing.
 func (t *Track) Layers(dst []Quality) []Quality {
 	if t.stream == nil {
 		return dst
 	}
-	return t.stream.appendQualities(dst, t.stream.clock, t.fallback)
+	return t.stream.appendQualities(dst, t.stream.clock, t.fallback, Quality{
+		Spatial: t.target.spatial, Temporal: t.target.temporal,
+	})
 }
 
 // RequestKeyframe asks the source for a keyframe of what the track relays or waits for.

@@ -15,6 +15,12 @@ type Config struct {
 	Plane plane.Plane
 	// Plugins are what clients can attach to.
 	Plugins []Plugin
+	// Mesh reaches the sessions of other nodes; nil means that there are none. With it, sessions are kept beside their media
+	// so that another node can adopt them.
+	Mesh Mesh
+	// MediaOutlives says that the media plane goes on when this process stops: then sessions are not ended but left to be
+	// claimed at another node. It needs Mesh.
+	MediaOutlives bool
 	// Log is where the server logs; nil means slog.Default.
 	Log *slog.Logger
 

@@ -78,6 +78,7 @@ func (h *Handle) happened(ctx context.Context, e plane.Event) {
 		}
 		h.instance.Media(ctx, e)
 		h.notify(&message{Janus: "webrtcup"})
+		h.changed()
 	case plane.EventDown:
 		h.hangup(ctx, e.Reason, true)
 	case plane.EventICEFailed:

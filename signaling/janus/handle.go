@@ -33,6 +33,7 @@ type Handle struct {
 	log      *slog.Logger
 	instance Instance      // set once, before the handle is in its session's map
 	requests chan struct{} // one token a client's message that waits; its capacity is the bound
+	kept     lastSnapshot
 
 	mu      sync.Mutex
 	tasks   []func(context.Context) // waiting, guarded by mu
@@ -69,7 +70,12 @@ func (h *Handle) Push(transaction string, data any, jsep *JSEP) {
 
 // Do runs f in the handle's turn, after everything that happened to the handle before: it is how one participant's
 // goroutine touches another's handle. It returns at once; false says that the handle is gone and f will not run.
-func (h *Handle) Do(f func(ctx context.Context)) bool { return h.enqueue(f) }
+func (h *Handle) Do(f func(ctx context.Context)) bool {
+	return h.enqueue(func(ctx context.Context) {
+		defer h.changed()
+		f(ctx)
+	})
+}
 
 // TokensSigned tells whether the server checks signed tokens.
 func (h *Handle) TokensSigned() bool { return h.session.server.auth.signed() }
@@ -189,9 +195,9 @@ func (h *Handle) run(task func(context.Context)) {
 	task(ctx)
 }
 
-// close detaches the handle in its turn and then calls done. Tasks that come after are refused; those that wait
-// already come first.
-func (h *Handle) close(done func()) {
+// close detaches the handle in its turn, or leaves it to another node, and then calls done. Tasks that come after are
+// refused; those that wait already come first.
+func (h *Handle) close(moved bool, done func()) {
 	h.mu.Lock()
 	if h.closed {
 		h.mu.Unlock()
@@ -203,6 +209,10 @@ func (h *Handle) close(done func()) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(h.session.ctx), taskTime)
 		defer cancel()
 		defer done()
+		if p, ok := h.instance.(Portable); ok && moved {
+			h.release(ctx, p)
+			return
+		}
 		defer h.notify(&message{Janus: "detached"})
 		defer h.instance.Detach(ctx)
 		h.hangup(ctx, "", false)
@@ -222,6 +232,7 @@ func (h *Handle) abandon() {
 
 // message passes one message to the plugin and answers it. It runs in the handle's turn.
 func (h *Handle) message(ctx context.Context, m *Message, jsep any, answer func(*message)) {
+	defer h.changed()
 	failed := true // until answered: a panic is answered too
 	defer func() {
 		if failed {

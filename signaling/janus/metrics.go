@@ -11,6 +11,7 @@ type Metrics struct {
 	SessionsCreated  atomic.Uint64
 	SessionsTimedOut atomic.Uint64 // also those that nobody claimed in time and those that a panic ended
 	SessionsClaimed  atomic.Uint64
+	SessionsAdopted  atomic.Uint64 // of other nodes that were gone
 	SessionsRefused  atomic.Uint64 // by Admit or a bound
 	EventsSent       atomic.Uint64
 	EventsDropped    atomic.Uint64 // of sessions that nobody read for too long

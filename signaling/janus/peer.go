@@ -203,6 +203,7 @@ func (h *Handle) openPeer(ctx context.Context) (*connection, error) {
 		NoMediaTimer:      either(s.noMediaTimer(), forever),
 		SlowLinkThreshold: s.slowLinkThreshold(),
 		Label:             fmt.Sprintf("session=%d handle=%d", h.session.id, h.id),
+		Session:           h.session.name(), Client: text(*h.session.client.Load()),
 	})
 	if err != nil {
 		s.closePeer(ctx, id) // it may have arrived for all we know
@@ -309,6 +310,7 @@ func (h *Handle) hangup(ctx context.Context, reason string, notify bool) {
 			h.notify(&message{Janus: "hangup", Reason: reason})
 		}
 	}()
+	defer h.changed()
 	h.instance.Hangup(ctx)
 }
 

@@ -47,6 +47,36 @@ type Instance interface {
 	Query() any
 }
 
+// Portable is an [Instance] whose handle can go on at another node while its media flows on. Its plugin is a [Heir]. The
+// handle of an instance that is none ends when its session changes nodes.
+type Portable interface {
+	Instance
+	// Snapshot returns what Restore needs to make the instance anew, in a form that the next version of the program
+	// understands as well; at most some tens of kilobytes. It is called in the handle's turn, after things that may have
+	// changed the instance, so it should be cheap. An error means that there is nothing to restore.
+	Snapshot() ([]byte, error)
+	// Release tells that the handle goes on at another node; no call follows, instead of Hangup and Detach. What the
+	// instance has in this process is given up; what it has in the mesh (its place in a room) is the other's now and must not be
+	// taken from it, and nobody is told that the participant left. The media plane refuses calls for its peer already.
+	Release(ctx context.Context)
+}
+
+// Heir is a [Plugin] whose instances are [Portable].
+type Heir interface {
+	Plugin
+	// Restore makes the instance of a handle that another node had from the last Snapshot of the one there. The handle is
+	// whole: its PeerConnection, if it had one, is the one that the snapshot speaks of and goes on to flow. Restore calls
+	// h.Publish and h.Subscribe with what it wants, which does no harm where nothing changed, and may wait, until ctx is done.
+	// It runs in the handle's turn; then comes what happened to the peer meanwhile (Media with EventUp if it came up,
+	// Hangup if it is gone), and then the client's requests. With an error, the handle is detached and its PeerConnection
+	// closed; the client is told so by the events of a detached handle.
+	//
+	// Several snapshots may have been taken since; what the client was told of later changes is not known. Others are in the
+	// same position, since the node that had the handle is gone: what it had said of the participant may be
+	// forgotten in the mesh already and is said again.
+	Restore(ctx context.Context, h *Handle, state []byte) (Instance, error)
+}
+
 // Message is one message of a client to a plugin.
 type Message struct {
 	Transaction string

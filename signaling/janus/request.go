@@ -14,6 +14,8 @@ type Request struct {
 	Object  Object
 	Source  *Source
 	Address netip.Addr // of the client, for bounds on addresses; may be invalid
+
+	far bool // it came to another node
 }
 
 // verb handles one kind of request.
@@ -123,8 +125,13 @@ func (c *call) serve() {
 		return
 	}
 	if c.session = s.find(c.sessionID); c.session == nil {
-		c.answer(fail(CodeNoSession, "No such session %d", c.sessionID))
-		return
+		if c.elsewhere(name) {
+			return
+		}
+		if c.session == nil {
+			c.unknownSession()
+			return
+		}
 	}
 	c.session.touch()
 	if c.handleID != 0 {
@@ -212,13 +219,24 @@ func (c *call) create() {
 		return
 	}
 	id, _ := c.Object.Uint("id")
+	if id != 0 && s.cfg.Mesh != nil && s.find(id) == nil && !s.cfg.Mesh.Own(c.ctx, id, true) {
+		c.sessionID = id
+		c.answer(failure(errorf(CodeSessionConflict, "Session ID already in use")))
+		return
+	}
 	x, err := s.create(id, c.Source)
 	if err != nil {
 		if err.Code == CodeSessionConflict {
 			c.sessionID = id
+		} else if id != 0 && s.cfg.Mesh != nil {
+			s.cfg.Mesh.Disown(id)
 		}
 		c.answer(failure(err))
 		return
+	}
+	x.client.Store(&c.Address)
+	if id == 0 && s.cfg.Mesh != nil {
+		s.cfg.Mesh.Own(c.ctx, x.id, false)
 	}
 	x.log.Debug("session created", "address", c.Address, "transport", c.Source.Transport())
 	c.answer(&message{Janus: "success", Data: identity{x.id}})
@@ -278,9 +296,10 @@ func (c *call) destroy() {
 
 func (c *call) claim() {
 	if !c.session.claim(c.Source, c.success) {
-		c.answer(fail(CodeNoSession, "No such session %d", c.sessionID))
+		c.unknownSession()
 		return
 	}
+	c.session.client.Store(&c.Address)
 	c.server.metrics.SessionsClaimed.Add(1)
 }
 

@@ -37,6 +37,8 @@ type Server struct {
 
 	peers   sync.Map // plane.PeerID to *Handle
 	orphans orphans
+	keeper  keeper
+	adopts  adoptions
 }
 
 // installed is a plugin and what it said about itself.
@@ -87,6 +89,9 @@ func (s *Server) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { s.events(ctx) })
 	loops.Go(func() { s.orphans.run(ctx, s.cfg.Plane, s.log) })
+	if s.cfg.Mesh != nil {
+		loops.Go(func() { s.keepAll(ctx) })
+	}
 	tick := time.NewTicker(sweepTime)
 	defer tick.Stop()
 	for ctx.Err() == nil {
@@ -110,8 +115,12 @@ func (s *Server) close() {
 		l = append(l, x)
 	}
 	s.mu.Unlock()
+	how := endGone
+	if s.cfg.MediaOutlives && s.cfg.Mesh != nil {
+		how = endMoved
+	}
 	for _, x := range l {
-		s.end(x, endGone)
+		s.end(x, how)
 	}
 	s.work.Wait()
 	s.cancel()
@@ -193,7 +202,11 @@ func (s *Server) create(id uint64, owner *Source) (*Session, *Error) {
 // Gone says that a source will deliver nothing any more. Its sessions wait to be claimed, or end at once if the
 // reclaim timeout is 0.
 func (s *Server) Gone(src *Source) {
-	for _, x := range src.leave() {
+	owned, conn := src.leave()
+	if conn != 0 {
+		s.cfg.Mesh.Hang(conn)
+	}
+	for _, x := range owned {
 		if x.abandon(src) && s.reclaimTimeout() == 0 {
 			s.end(x, endGone)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ const (
 	endDestroyed ending = iota // by its client; nothing is sent about it any more, as Janus does
 	endTimeout                 // its client is told
 	endGone                    // with its connection or the server
+	endMoved                   // it goes on at another node
 )
 
 // state is where a session is in its life.
@@ -43,6 +45,8 @@ type Session struct {
 	cancel   context.CancelFunc
 	lastUsed atomic.Int64 // nanoseconds of the Unix clock
 	timeout  atomic.Int64 // of its own, nanoseconds; negative: that of all sessions
+	client   atomic.Pointer[netip.Addr]
+	keeping  keeping
 
 	mu      sync.Mutex
 	state   state
@@ -58,6 +62,7 @@ func newSession(s *Server, id uint64) *Session {
 	x := &Session{id: id, server: s, created: time.Now(), log: s.log.With("session", id)}
 	x.ctx, x.cancel = context.WithCancel(s.base)
 	x.timeout.Store(-1)
+	x.client.Store(new(netip.Addr))
 	x.touch()
 	return x
 }
@@ -214,6 +219,17 @@ func (x *Session) take(n int) ([]json.RawMessage, <-chan struct{}, error) {
 // poll at once: what comes first wakes all of them and goes to one, and no events and no error is what the others get,
 // as does who waits when the session ends. The session counts as used.
 func (s *Server) Poll(ctx context.Context, session uint64, n int) ([]json.RawMessage, error) {
+	if s.find(session) == nil {
+		events, adopted, err := s.pollElsewhere(ctx, session, n)
+		if !adopted {
+			return events, err
+		}
+	}
+	return s.poll(ctx, session, n)
+}
+
+// poll is Poll for a session of this node.
+func (s *Server) poll(ctx context.Context, session uint64, n int) ([]json.RawMessage, error) {
 	x := s.find(session)
 	if x == nil {
 		return nil, ErrNoSession
@@ -296,7 +312,8 @@ func (x *Session) detach(h *Handle) {
 	delete(x.handles, h.id)
 	x.mu.Unlock()
 	if mine {
-		h.close(func() { x.server.metrics.Handles.Add(-1) })
+		h.close(false, func() { x.server.metrics.Handles.Add(-1) })
+		x.changed()
 	}
 }
 
@@ -326,7 +343,12 @@ func (s *Server) end(x *Session, how ending) {
 	}
 	s.mu.Unlock()
 	s.metrics.Sessions.Add(-1)
-	x.cancel()
+	if s.cfg.Mesh != nil && how != endMoved {
+		s.cfg.Mesh.Disown(x.id)
+	}
+	if how != endMoved {
+		x.cancel()
+	}
 
 	left := int64(len(handles))
 	if left == 0 {
@@ -336,7 +358,7 @@ func (s *Server) end(x *Session, how ending) {
 	var remaining atomic.Int64
 	remaining.Store(left)
 	for _, h := range handles {
-		h.close(func() {
+		h.close(how == endMoved, func() {
 			s.metrics.Handles.Add(-1)
 			if remaining.Add(-1) == 0 {
 				x.finish()
@@ -352,6 +374,7 @@ func (x *Session) finish() {
 	defer x.mu.Unlock()
 	x.state = over
 	x.leave()
+	x.cancel()
 }
 
 // leave lets go of the owner and of those who poll. Called with mu held.

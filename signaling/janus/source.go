@@ -7,9 +7,11 @@ import "sync"
 type Source struct {
 	transport string
 	deliver   func(event []byte) // nil: clients poll
+	cut       func()             // closes the connection; nil if it cannot be closed from here
 
 	mu       sync.Mutex
 	gone     bool
+	conn     uint64 // the mesh's name of it, 0 until it has one
 	sessions map[*Session]struct{}
 }
 
@@ -18,6 +20,13 @@ type Source struct {
 // [Server.Poll].
 func NewSource(transport string, deliver func(event []byte)) *Source {
 	return &Source{transport: transport, deliver: deliver}
+}
+
+// OnCut sets what closes the connection that the source is, so that its client connects again and claims its sessions; it must
+// not block. It is called before the source's first request.
+func (s *Source) OnCut(cut func()) *Source {
+	s.cut = cut
+	return s
 }
 
 // Transport returns the package name of the transport.
@@ -43,8 +52,8 @@ func (s *Source) remove(x *Session) {
 	delete(s.sessions, x)
 }
 
-// leave marks the source as gone and returns the sessions it owned.
-func (s *Source) leave() []*Session {
+// leave marks the source as gone and returns the sessions it owned and the mesh's name of it.
+func (s *Source) leave() ([]*Session, uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gone = true
@@ -53,5 +62,5 @@ func (s *Source) leave() []*Session {
 		l = append(l, x)
 	}
 	s.sessions = nil
-	return l
+	return l, s.conn
 }

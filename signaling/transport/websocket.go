@@ -125,7 +125,7 @@ func (w *WebSocket) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	ws.SetReadLimit(-1) // the reader has its own, so that the client is told what was wrong
 	c := &wsConn{transport: w, api: api, ws: ws, remote: address(r, w.cfg.Proxies)}
-	c.source = janus.NewSource(WebSocketPackage, c.send)
+	c.source = janus.NewSource(WebSocketPackage, c.send).OnCut(c.cut)
 	c.heard.Store(time.Now().UnixNano())
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	w.mu.Lock()

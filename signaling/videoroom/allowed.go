@@ -12,7 +12,7 @@ import (
 const maxTokens = 100_000
 
 // allowed manages the tokens of which publishers must show one.
-func (p *Plugin) allowed(_ context.Context, body janus.Object) (object, error) {
+func (p *Plugin) allowed(ctx context.Context, body janus.Object) (object, error) {
 	if err := check(body, p.ids.param("room", true), janus.Param{Name: "secret", Type: janus.String},
 		janus.Param{Name: "action", Type: janus.String, Required: true}, janus.Param{Name: "allowed", Type: janus.Array}); err != nil {
 		return nil, err
@@ -23,39 +23,39 @@ func (p *Plugin) allowed(_ context.Context, body janus.Object) (object, error) {
 	default:
 		return nil, refuse(codeInvalidElement, "Unsupported action '%s' (allowed)", body.String("action"))
 	}
-	return p.manage(body, func(r *room) (object, error) {
+	return p.change(ctx, body, false, func(r *room, c *RoomConfig) (object, error) {
 		switch action {
 		case "enable", "disable":
-			r.cfg.CheckAllowed = action == "enable"
+			c.CheckAllowed = action == "enable"
 		default:
 			list, err := tokens(body)
 			if err != nil {
 				return nil, err
 			}
-			if err := r.changeAllowed(list, action == "add"); err != nil {
+			if err := c.changeAllowed(list, action == "add"); err != nil {
 				return nil, err
 			}
 		}
 		reply := object{"videoroom": "success", "room": r.id}
 		if action != "disable" {
-			reply["allowed"] = r.allowedTokens()
+			reply["allowed"] = c.Allowed
 		}
 		return reply, nil
 	})
 }
 
-// changeAllowed adds tokens or removes them.
-func (r *room) changeAllowed(list []string, add bool) error {
-	if add && len(r.allowed)+len(list) > maxTokens {
+// changeAllowed adds tokens or removes them. They stay sorted, each of them once.
+func (c *RoomConfig) changeAllowed(list []string, add bool) error {
+	if add && len(c.Allowed)+len(list) > maxTokens {
 		return refuse(codeUnknown, "Too many tokens")
 	}
-	for _, t := range list {
-		if add {
-			r.allowed[t] = struct{}{}
-		} else {
-			delete(r.allowed, t)
-		}
+	if add {
+		c.Allowed = append(c.Allowed, list...)
+		slices.Sort(c.Allowed)
+		c.Allowed = slices.Compact(c.Allowed)
+		return nil
 	}
+	c.Allowed = slices.DeleteFunc(c.Allowed, func(t string) bool { return slices.Contains(list, t) })
 	return nil
 }
 

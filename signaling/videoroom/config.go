@@ -22,6 +22,10 @@ type Config struct {
 	MaxRooms int
 	// Store keeps permanent rooms. Without it requests for permanent rooms are refused.
 	Store Store
+	// Mesh joins the rooms of all nodes; nil means that this node's are all there are. With it, the rooms and the permanent ones
+	// among them are the mesh's: Store is not used, and Rooms are there once whoever runs the mesh has told it of
+	// [Plugin.Records]. MaxRooms bounds those that are held here at once.
+	Mesh Mesh
 	// Resolver looks up the names of hosts that media is forwarded to; nil means the system's.
 	Resolver *net.Resolver
 	// Log takes what is not about one handle; nil means slog.Default().

@@ -124,6 +124,7 @@ func (p *participant) configure(body janus.Object, offer bool) ([]plane.StreamID
 		}
 	}
 	p.configureSelf(body, offer)
+	p.report()
 	return keyframes, nil
 }
 
@@ -136,13 +137,20 @@ func (st *stream) change(c janus.Object) (keyframe bool) {
 		return false
 	}
 	least, most := st.minDelay, st.maxDelay
-	delays(c, &st.minDelay, &st.maxDelay)
-	if st.minDelay != least || st.maxDelay != most {
-		for l := range st.lines {
-			l.sub.sync()
-		}
-	}
+	delays(c, &least, &most)
+	st.delay(least, most)
 	return c.Bool("keyframe", false)
+}
+
+// delay changes the stream's playout delay.
+func (st *stream) delay(least, most int) {
+	if st.minDelay == least && st.maxDelay == most {
+		return
+	}
+	st.minDelay, st.maxDelay = least, most
+	for l := range st.lines {
+		l.sub.sync()
+	}
 }
 
 // legacyStream collects what a request says at its top level instead of in a streams array, as far as it is of the right
@@ -231,9 +239,13 @@ func (p *participant) rename(body janus.Object) {
 	if metadata != nil {
 		p.metadata = metadata
 	}
-	if !tell {
-		return
+	if tell {
+		p.announceName()
 	}
+}
+
+// announceName tells the others the participant's display name and metadata.
+func (p *participant) announceName() {
 	e := object{"videoroom": "event", "id": p.id}
 	if p.display != nil {
 		e["display"] = *p.display
@@ -242,4 +254,5 @@ func (p *participant) rename(body janus.Object) {
 		e["metadata"] = p.metadata
 	}
 	p.room.broadcast(e, p)
+	p.shared.renamed++
 }

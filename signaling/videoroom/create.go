@@ -55,7 +55,7 @@ var createParams = []janus.Param{
 const maxCodecs = 5
 
 // create makes a room.
-func (p *Plugin) create(_ context.Context, body janus.Object) (object, error) {
+func (p *Plugin) create(ctx context.Context, body janus.Object) (object, error) {
 	if err := check(body, createParams...); err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (p *Plugin) create(_ context.Context, body janus.Object) (object, error) {
 		return nil, err
 	}
 	permanent := body.Bool("permanent", false)
-	if permanent && p.cfg.Store.Save == nil {
+	if permanent && !p.keeps() {
 		return nil, refuse(codeUnknown, "No configuration file, can't create permanent room")
 	}
 	id := p.ids.get(body, "room")
@@ -84,22 +84,41 @@ func (p *Plugin) create(_ context.Context, body janus.Object) (object, error) {
 	}
 	cfg.ID = id.String()
 	cfg.normal()
+	reply := cfg.tagged(object{"videoroom": "created", "room": id, "permanent": permanent})
+	if p.cfg.Mesh != nil {
+		return reply, p.createShared(ctx, id, cfg, permanent)
+	}
 	if permanent {
 		p.storing.Lock()
 		defer p.storing.Unlock()
 	}
-	r := p.insert(id, cfg)
-	if r == nil {
+	if p.insert(id, cfg) == nil {
 		if p.find(id) != nil {
 			return nil, refuse(codeRoomExists, "Room %s already exists", id)
 		}
 		return nil, refuse(codeUnknown, "Too many rooms")
 	}
 	if permanent {
-		permanent = p.save(cfg)
+		reply["permanent"] = p.save(cfg)
 	}
-	reply := object{"videoroom": "created", "room": id, "permanent": permanent}
-	return r.tagged(reply), nil
+	return reply, nil
+}
+
+// createShared makes a room that all nodes share.
+func (p *Plugin) createShared(ctx context.Context, id ID, cfg RoomConfig, permanent bool) error {
+	if !id.shareable() {
+		return refuse(codeInvalidElement, "Invalid element value (room should be 1 to %d bytes long)", MaxMeshID)
+	}
+	record, err := writeRecord(cfg)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, meshTime)
+	defer cancel()
+	if err := p.cfg.Mesh.Create(ctx, id.String(), record, permanent); err != nil {
+		return meshError(err, id)
+	}
+	return nil
 }
 
 // read takes the options of a create request that was checked.

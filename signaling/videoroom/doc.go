@@ -9,15 +9,44 @@
 // A room holds its participants (publishers, whether or not they publish yet), their streams (one for each m-line they
 // offer), and its subscribers with their lines (m-lines of the offers they get). All of that is guarded by the room's
 // one mutex. The methods that decide are plain functions on that state, called with the mutex held; they call neither
-// the media plane nor anything else that waits. Pushing events and [janus.Handle.Do] never wait and may be called with
-// the mutex held, which is what keeps the order of events the same for everybody in the room.
+// the media plane nor anything else that waits. Pushing events, [janus.Handle.Do], [MeshRoom.Put] and [MeshRoom.Remove] never
+// wait and may be called with the mutex held, which is what keeps the order of events the same for everybody in the room.
 //
 // What a handle does with its PeerConnection happens in the handle's turn, as the core calls it: the methods of a
 // session, and functions that others give to Handle.Do. They take the room's mutex to read or change the state, let go
 // of it, and then call the media plane.
 //
 // The directory of rooms has a lock of its own, which is never held together with a room's, and no two rooms' locks are
-// ever held together.
+// ever held together. The lock of a room's inbox is held for nothing else.
+//
+// # Rooms that span nodes
+//
+// With a [Mesh], a room object exists here while somebody here has to do with it: participants, subscribers,
+// forwarders, a request under way. Whoever needs a room that is not here has the mesh open it, in the handle's turn
+// and with no lock held; two who need the same one share that. Nobody else waits. Some seconds after the last use it
+// is let go of.
+//
+// A participant of another node, a remote one, is a participant without a session, made and changed by the entry that
+// its own node keeps in the room's roster. So events, listings and subscriptions come from the same code. An entry is
+// the state that others can see, and counts of what was announced: of a renegotiation that changes nothing others are
+// told too, and of an unpublish twice. A node announces as often as the counts went up. When a node does not keep up,
+// or the mesh leaves entries out, events in between are left out, too; the last state is always told. What the mesh
+// says of a room waits in the room's inbox, where one goroutine works on it in order; the mesh never waits for a
+// client.
+//
+// What is wanted of a remote participant (kick, moderate, ...) its own node is asked to do, and what came of it is
+// known here before the client has its reply. Options are changed in the mesh's record, and each node follows: the one
+// that changed it, before it replies. Of changes that cross each other the last one stands. Forwarders run where they
+// were asked for, since an address may mean something there only; the publisher's node keeps the list of them.
+//
+// A chosen id is claimed before its participant is in the room; others are random and need not be. If two parts of the
+// mesh come together and both have a participant of an id, the one with the younger claim is told that it was kicked.
+// The limit of publishers is checked by what the node knows; if two nodes give the last seat away at the same time,
+// the later one is told so, as error 432 in an event of its own, and its PeerConnection closed. That is only so in the
+// first seconds: when parts of the mesh come together, whoever publishes goes on.
+//
+// Private ids are known on the participant's node; others have a digest to recognise them by. Records hold secrets and
+// pins, entries do not.
 //
 // # Janus's behaviour
 //

@@ -23,7 +23,7 @@ var editParams = []janus.Param{
 }
 
 // edit changes options of a room.
-func (p *Plugin) edit(_ context.Context, body janus.Object) (object, error) {
+func (p *Plugin) edit(ctx context.Context, body janus.Object) (object, error) {
 	if err := check(body, p.ids.param("room", true)); err != nil {
 		return nil, err
 	}
@@ -35,28 +35,16 @@ func (p *Plugin) edit(_ context.Context, body janus.Object) (object, error) {
 		return nil, err
 	}
 	permanent := body.Bool("permanent", false)
-	if permanent && p.cfg.Store.Save == nil {
+	if permanent && !p.keeps() {
 		return nil, refuse(codeUnknown, "No configuration file, can't edit room permanently")
 	}
-	if permanent {
-		p.storing.Lock()
-		defer p.storing.Unlock()
-	}
-	var rec Record
-	reply, err := p.manage(body, func(r *room) (object, error) {
-		r.cfg.change(body)
+	return p.change(ctx, body, permanent, func(r *room, c *RoomConfig) (object, error) {
+		c.change(body)
 		if community != nil {
-			r.cfg.CommunityID = community
+			c.CommunityID = community
 		}
-		r.syncPublishers() // the cap and the keyframe interval hold for those who publish already
-		rec = r.record()
-		return r.tagged(object{"videoroom": "edited", "room": r.id, "permanent": false}), nil
+		return c.tagged(object{"videoroom": "edited", "room": r.id, "permanent": permanent}), nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	reply["permanent"] = permanent && p.save(rec)
-	return reply, nil
 }
 
 // change takes the options of an edit request that was checked. Empty texts change nothing.
@@ -89,23 +77,26 @@ func (c *RoomConfig) change(body janus.Object) {
 }
 
 // destroy ends a room: its participants are told and everybody's PeerConnection is closed.
-func (p *Plugin) destroy(_ context.Context, body janus.Object) (object, error) {
+func (p *Plugin) destroy(ctx context.Context, body janus.Object) (object, error) {
 	if err := check(body, p.ids.param("room", true), janus.Param{Name: "permanent", Type: janus.Bool}); err != nil {
 		return nil, err
 	}
 	permanent := body.Bool("permanent", false)
-	if permanent && p.cfg.Store.Delete == nil {
+	if permanent && p.cfg.Mesh == nil && p.cfg.Store.Delete == nil {
 		return nil, refuse(codeUnknown, "No configuration file, can't destroy room permanently")
+	}
+	if p.cfg.Mesh != nil {
+		return p.destroyShared(ctx, body, permanent)
 	}
 	if permanent {
 		p.storing.Lock()
 		defer p.storing.Unlock()
 	}
 	var gone *room
-	reply, err := p.manage(body, func(r *room) (object, error) {
+	reply, err := p.manage(ctx, body, func(r *room) (object, error) {
 		gone = r
 		r.close()
-		return object{"videoroom": "destroyed", "room": r.id, "permanent": false}, nil
+		return object{"videoroom": "destroyed", "room": r.id}, nil
 	})
 	if err != nil {
 		return nil, err

@@ -81,20 +81,34 @@ func (p *Plugin) rtpForward(ctx context.Context, body janus.Object) (object, err
 	if req.srtp, err = readSRTP(body); err != nil {
 		return nil, err
 	}
+	media := p.media.Load()
 	var publisher *participant
-	reply, err := p.manage(body, func(r *room) (object, error) {
+	reply, err := p.manage(ctx, body, func(r *room) (object, error) {
 		id := p.ids.get(body, "publisher_id")
-		if publisher = r.byID[id]; publisher == nil {
-			return nil, refuse(codeNoSuchFeed, "No such feed (%s)", id)
+		var err error
+		if publisher, err = r.forwarded(id); err != nil {
+			return nil, err
+		}
+		if publisher.remote && media == nil {
+			return nil, refuse(codeUnknown, "There is no media here to forward with")
 		}
 		reply := object{"videoroom": "rtp_forward", "room": r.id, "publisher_id": id}
-		return reply, req.plan(publisher, reply)
+		if err = req.plan(publisher, reply); err != nil {
+			publisher.dropForwarders(req.forwarders)
+		}
+		publisher.report()
+		return reply, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if publisher.session != nil {
-		startForwarders(ctx, publisher.session.h, req.forwarders)
+	if publisher.remote {
+		if req.forwarders, err = p.noteForwarders(ctx, publisher, req.forwarders); err != nil {
+			return nil, err
+		}
+	}
+	if media != nil && !publisher.dummy {
+		startForwarders(ctx, *media, p.log, req.forwarders)
 	}
 	return reply, nil
 }
@@ -269,28 +283,21 @@ func (p *Plugin) stopRTPForward(ctx context.Context, body janus.Object) (object,
 	if err := p.checkForwardKey(body); err != nil {
 		return nil, err
 	}
+	return p.direct(ctx, "stop_rtp_forward", p.ids.get(body, "publisher_id"), body)
+}
+
+// doStopForward ends a forwarder of a publisher of this node. If another node runs it, that one sees that it is gone.
+func (p *Plugin) doStopForward(t *participant, body janus.Object) (reply object, after func(context.Context), err error) {
 	n, _ := number(body, "stream_id", math.MaxUint32)
-	var publisher *participant
-	var f *forwarder
-	reply, err := p.manage(body, func(r *room) (object, error) {
-		id := p.ids.get(body, "publisher_id")
-		if publisher = r.byID[id]; publisher == nil {
-			return nil, refuse(codeNoSuchFeed, "No such feed (%s)", id)
-		}
-		f = publisher.forwarders[uint32(n)]
-		if f == nil || f.remote != "" {
-			return nil, refuse(codeNoSuchFeed, "No such stream (%d)", n)
-		}
-		delete(publisher.forwarders, f.id)
-		return object{"videoroom": "stop_rtp_forward", "room": r.id, "publisher_id": id, "stream_id": f.id}, nil
-	})
-	if err != nil {
-		return nil, err
+	f := t.forwarders[uint32(n)]
+	if f == nil || f.remote != "" {
+		return nil, nil, refuse(codeNoSuchFeed, "No such stream (%d)", n)
 	}
-	if publisher.session != nil {
-		stopForwarders(ctx, publisher.session.h, []string{f.name})
+	delete(t.forwarders, f.id)
+	if !f.elsewhere {
+		after = func(ctx context.Context) { p.stopForwarders(ctx, []string{f.name}) }
 	}
-	return reply, nil
+	return object{"videoroom": "stop_rtp_forward", "room": t.room.id, "publisher_id": t.id, "stream_id": f.id}, after, nil
 }
 
 // publisherForwarders is what listforwarders tells of a publisher.
@@ -302,11 +309,11 @@ type publisherForwarders struct {
 }
 
 // listForwarders tells of the forwarders in a room, those of remotizations aside.
-func (p *Plugin) listForwarders(_ context.Context, body janus.Object) (object, error) {
+func (p *Plugin) listForwarders(ctx context.Context, body janus.Object) (object, error) {
 	if err := check(body, p.ids.param("room", true)); err != nil {
 		return nil, err
 	}
-	return p.manage(body, func(r *room) (object, error) {
+	return p.manage(ctx, body, func(r *room) (object, error) {
 		list := []publisherForwarders{}
 		for _, m := range r.members {
 			if len(m.forwarders) == 0 {

@@ -3,6 +3,7 @@ package videoroom
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strconv"
@@ -21,8 +22,13 @@ const (
 	maxLookups  = 16
 )
 
-// forwarder copies a stream to a UDP address. Everything in it is set once.
+// forwarder copies a stream to a UDP address. It is run by the node that was asked for it, which need not be the publisher's:
+// an address may mean something on that node only.
 type forwarder struct {
+	elsewhere bool // another node runs it; set once
+	pending   bool // this node runs it, but the publisher's does not know yet; guarded by the room's mutex
+
+	// All of these are set once.
 	id       uint32
 	name     string // in the media plane
 	stream   *stream
@@ -90,9 +96,23 @@ func (p *participant) addForwarder(f *forwarder) error {
 		return refuse(codeUnknown, "Too many forwarders")
 	}
 	f.id = random32(func(n uint32) bool { return p.forwarders[n] != nil })
+	f.pending = p.remote
+	p.keepForwarder(f)
+	return nil
+}
+
+// dropForwarders forgets forwarders that come to nothing.
+func (p *participant) dropForwarders(list []*forwarder) {
+	for _, f := range list {
+		if p.forwarders[f.id] == f {
+			delete(p.forwarders, f.id)
+		}
+	}
+}
+
+func (p *participant) keepForwarder(f *forwarder) {
 	f.name = fmt.Sprintf("%s/%s/%d", p.room.name(), p.id, f.id)
 	p.forwarders[f.id] = f
-	return nil
 }
 
 // resolve finds the address of a host. Names are looked up only for those who may manage the room of the request: nobody
@@ -119,7 +139,7 @@ func (p *Plugin) resolve(ctx context.Context, body janus.Object, host, family st
 	if host == "" || strings.Trim(host, "0123456789.") == "" {
 		return netip.Addr{}, unresolved // meant as an address: no name ends in a number
 	}
-	if _, err := p.manage(body, func(*room) (object, error) { return nil, nil }); err != nil {
+	if _, err := p.manage(ctx, body, func(*room) (object, error) { return nil, nil }); err != nil {
 		return netip.Addr{}, err
 	}
 	select {
@@ -142,25 +162,29 @@ func (p *Plugin) resolve(ctx context.Context, body janus.Object, host, family st
 }
 
 // startForwarders tells the media plane of forwarders.
-func startForwarders(ctx context.Context, h *janus.Handle, list []*forwarder) {
+func startForwarders(ctx context.Context, media plane.Plane, log *slog.Logger, list []*forwarder) {
 	for _, f := range list {
-		if err := h.Plane().Forward(ctx, f.planned()); err != nil {
-			h.Log().Warn("stream not forwarded", "mid", f.stream.mid, "to", f.host.String()+":"+strconv.Itoa(int(f.port)), "error", err)
+		if err := media.Forward(ctx, f.planned()); err != nil {
+			log.Warn("stream not forwarded", "mid", f.stream.mid, "to", f.host.String()+":"+strconv.Itoa(int(f.port)), "error", err)
 			continue
 		}
 		if f.stream.kind == plane.Video {
-			if err := h.Keyframe(ctx, f.stream.id()); err != nil {
-				h.Log().Debug("keyframe not requested", "mid", f.stream.mid, "error", err)
+			if err := media.Keyframe(ctx, f.stream.id()); err != nil {
+				log.Debug("keyframe not requested", "mid", f.stream.mid, "error", err)
 			}
 		}
 	}
 }
 
-// stopForwarders ends forwarders by their names in the media plane.
-func stopForwarders(ctx context.Context, h *janus.Handle, names []string) {
+// stopForwarders ends forwarders of this node by their names in the media plane.
+func (p *Plugin) stopForwarders(ctx context.Context, names []string) {
+	media := p.media.Load()
+	if media == nil {
+		return // nothing was ever forwarded
+	}
 	for _, name := range names {
-		if err := h.Plane().StopForward(ctx, name); err != nil {
-			h.Log().Warn("forwarder not stopped", "error", err)
+		if err := (*media).StopForward(ctx, name); err != nil {
+			p.log.Warn("forwarder not stopped", "error", err)
 		}
 	}
 }

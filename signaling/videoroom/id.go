@@ -2,6 +2,7 @@ package videoroom
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -31,6 +32,9 @@ func (id ID) String() string {
 	}
 	return strconv.FormatUint(id.number, 10)
 }
+
+// shareable tells whether the mesh takes the id.
+func (id ID) shareable() bool { return !id.string || len(id.text) > 0 && len(id.text) <= MaxMeshID }
 
 // MarshalJSON writes the id as the string or the number that it is.
 func (id ID) MarshalJSON() ([]byte, error) {
@@ -87,6 +91,15 @@ func (k ids) parse(s string) (ID, error) {
 	return numberID(n), nil
 }
 
+// read reads the id of a participant or a room as nodes call it.
+func (k ids) read(s string) (ID, bool) {
+	if k.strings {
+		return textID(s), textID(s).shareable()
+	}
+	id, err := k.parse(s)
+	return id, err == nil && id.String() == s
+}
+
 // absent tells whether a request left the choice of the id to the server.
 func (k ids) absent(o janus.Object, name string) bool {
 	return !o.Has(name) || !k.strings && k.get(o, name) == numberID(0)
@@ -97,17 +110,25 @@ func (k ids) random(taken func(ID) bool) ID {
 	for {
 		var b [16]byte
 		rand.Read(b[:]) // never fails (crypto/rand)
-		var id ID
-		if k.strings {
-			b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-			id = textID(fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16]))
-		} else {
-			id = numberID(binary.BigEndian.Uint64(b[:]) & (1<<53 - 1))
-		}
-		if id != numberID(0) && !taken(id) {
+		if id := k.of(b); id != numberID(0) && !taken(id) {
 			return id
 		}
 	}
+}
+
+// derived makes such an id of a text: the same one on all nodes.
+func (k ids) derived(text string) ID {
+	sum := sha256.Sum256([]byte(text))
+	return k.of([16]byte(sum[:]))
+}
+
+// of makes an id of random bytes.
+func (k ids) of(b [16]byte) ID {
+	if !k.strings {
+		return numberID(binary.BigEndian.Uint64(b[:]) & (1<<53 - 1))
+	}
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return textID(fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16]))
 }
 
 // random32 makes a non-zero 32-bit number that taken does not know.

@@ -44,7 +44,7 @@ func (s *session) join(ctx context.Context, m *janus.Message) error {
 	if err := check(body, joinParams...); err != nil {
 		return err
 	}
-	_, err := p.visit(body, func(r *room) (object, error) { return nil, r.admit(s.h, body) })
+	_, err := p.visit(ctx, body, func(r *room) (object, error) { return nil, r.admit(s.h, body) })
 	if err != nil {
 		return err
 	}
@@ -69,21 +69,7 @@ func (s *session) joinPublisher(ctx context.Context, m *janus.Message) error {
 	if err := checkDescriptions(body); err != nil {
 		return err
 	}
-	var joined *participant
-	reply, err := s.plugin.visit(body, func(r *room) (object, error) {
-		p, err := r.newcomer(s, m)
-		if err != nil {
-			return nil, err
-		}
-		r.add(p)
-		joined = p
-		reply := p.welcome()
-		if m.JSEP == nil {
-			s.h.Push(m.Transaction, reply, nil) // before anything of what happens in the room from now on
-			p.greet()
-		}
-		return reply, nil
-	})
+	joined, reply, err := s.enter(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -100,15 +86,42 @@ func (s *session) joinPublisher(ctx context.Context, m *janus.Message) error {
 	return nil
 }
 
-// newcomer makes a participant of a join request, not in the room yet.
-func (r *room) newcomer(s *session, m *janus.Message) (*participant, error) {
+// enter takes the client into the room; the reply is what it is told of it.
+func (s *session) enter(ctx context.Context, m *janus.Message) (joined *participant, reply object, err error) {
+	c, err := s.claim(ctx, m)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer c.settle()
+	reply, err = s.plugin.visit(ctx, m.Body, func(r *room) (object, error) {
+		p, err := r.newcomer(s, m, c)
+		if err != nil {
+			return nil, err
+		}
+		r.makeWay(p.id)
+		r.add(p)
+		p.report() // before the client knows, so that what it does next finds it there
+		joined = p
+		reply := p.welcome()
+		if m.JSEP == nil {
+			s.h.Push(m.Transaction, reply, nil) // before anything of what happens in the room from now on
+			p.greet()
+		}
+		return reply, nil
+	})
+	return joined, reply, err
+}
+
+// newcomer makes a participant of a join request, not in the room yet. The claim is nil where the request needs none, or has
+// none yet.
+func (r *room) newcomer(s *session, m *janus.Message, c *claim) (*participant, error) {
 	body, k := m.Body, s.plugin.ids
 	if r.cfg.CheckAllowed {
 		if _, ok := r.allowed[body.String("token")]; !ok {
 			return nil, refuse(codeUnauthorized, "Unauthorized (not in the allowed list)")
 		}
 	}
-	taken := func(id ID) bool { return r.byID[id] != nil }
+	taken := func(id ID) bool { return r.byID[id] != nil || r.claimed(id, c) }
 	id := k.get(body, "id")
 	if k.absent(body, "id") {
 		id = k.random(taken)
@@ -116,7 +129,7 @@ func (r *room) newcomer(s *session, m *janus.Message) (*participant, error) {
 		return nil, refuse(codeIDExists, "User ID %s already exists", id)
 	}
 	p := newParticipant(id)
-	p.session = s
+	p.session, p.shared.joined = s, r.stamp()
 	p.privateID = random32(func(n uint32) bool { return r.byPrivateID[n] != nil })
 	p.display, p.metadata = optional(body, "display"), body.Object("metadata")
 	p.bitrate = r.cfg.Bitrate
@@ -134,12 +147,15 @@ func (r *room) newcomer(s *session, m *janus.Message) (*participant, error) {
 		p.record(body.Bool("record", false))
 		p.recordingBase = body.String("filename")
 	}
-	// Somebody of that id may have left without ending its PeerConnection: two cannot feed the same streams.
+	return p, nil
+}
+
+// makeWay ends the PeerConnection of somebody of that id who left without ending it: two cannot feed the same streams.
+func (r *room) makeWay(id ID) {
 	if old := r.departed[id]; old != nil {
 		delete(r.departed, id)
 		old.closePeer()
 	}
-	return p, nil
 }
 
 func newParticipant(id ID) *participant {
@@ -198,11 +214,16 @@ func (p *participant) welcome() object {
 	}
 	if r.cfg.NotifyJoining {
 		reply["attendees"] = attendees
-		e := r.event()
-		e["joining"] = p.attendee()
-		r.broadcast(e, p)
+		p.announceJoining()
 	}
 	return reply
+}
+
+// announceJoining tells the others that the participant is in the room.
+func (p *participant) announceJoining() {
+	e := p.room.event()
+	e["joining"] = p.attendee()
+	p.room.broadcast(e, p)
 }
 
 func (p *participant) attendee() attendeeInfo {
@@ -225,7 +246,7 @@ func (r *room) addDummy(k ids) {
 	if !r.cfg.DummyPublisher {
 		return
 	}
-	p := newParticipant(k.random(func(ID) bool { return false }))
+	p := newParticipant(k.derived("dummy publisher of " + r.name())) // all nodes have it
 	name := "Dummy publisher"
 	p.display, p.dummy, p.started = &name, true, true
 	p.e2ee = r.cfg.RequireE2EE || r.cfg.DummyE2EE

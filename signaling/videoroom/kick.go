@@ -7,29 +7,33 @@ import (
 )
 
 // kick throws a participant out, and where subscribers need a private id those that showed the participant's.
-func (p *Plugin) kick(_ context.Context, body janus.Object) (object, error) {
+func (p *Plugin) kick(ctx context.Context, body janus.Object) (object, error) {
 	if err := check(body, p.ids.param("id", true), janus.Param{Name: "secret", Type: janus.String}); err != nil {
 		return nil, err
 	}
-	return p.manage(body, func(r *room) (object, error) {
-		victim, err := r.participant(p.ids.get(body, "id"))
-		if err != nil {
-			return nil, err
-		}
-		e := r.event()
-		e["leaving"], e["reason"] = "ok", "kicked"
-		victim.push(e)
-		victim.part("kicked")
-		if r.cfg.RequirePrivateID {
-			for sub := range victim.subscriptions {
-				sub.kicked = true
-				sub.sync()
-				sub.closePeer()
-			}
-		}
-		victim.closePeer()
-		return object{"videoroom": "success"}, nil
-	})
+	return p.direct(ctx, "kick", p.ids.get(body, "id"), body)
+}
+
+// expel throws the participant out.
+func (p *participant) expel() {
+	e := p.room.event()
+	e["leaving"], e["reason"] = "ok", "kicked"
+	p.push(e)
+	p.part(partKicked)
+	p.endPrivate()
+	p.closePeer()
+}
+
+// endPrivate ends the subscriptions that showed the participant's private id, where one is needed.
+func (p *participant) endPrivate() {
+	if !p.room.cfg.RequirePrivateID {
+		return
+	}
+	for sub := range p.subscriptions {
+		sub.kicked = true
+		sub.sync()
+		sub.closePeer()
+	}
 }
 
 // participant finds somebody who can be kicked or moderated: anybody but the dummy publisher.
@@ -48,48 +52,48 @@ var moderateParams = []janus.Param{
 }
 
 // moderate mutes one stream of a participant for everybody, or lets it through again.
-func (p *Plugin) moderate(_ context.Context, body janus.Object) (object, error) {
+func (p *Plugin) moderate(ctx context.Context, body janus.Object) (object, error) {
 	if err := check(body, p.ids.param("id", true)); err != nil {
 		return nil, err
 	}
 	if err := check(body, moderateParams...); err != nil {
 		return nil, err
 	}
-	return p.manage(body, func(r *room) (object, error) {
-		target, err := r.participant(p.ids.get(body, "id"))
-		if err != nil {
-			return nil, err
-		}
-		mid := body.String("mid")
-		st := target.stream(mid)
-		if st == nil {
-			return nil, refuse(codeNoSuchFeed, "No such stream %s", mid)
-		}
-		st.muted = body.Bool("mute", false)
-		target.sync()
-		e := r.event()
-		e["id"], e["mid"], e["moderation"] = target.id, mid, "unmuted"
-		if st.muted {
-			e["moderation"] = "muted"
-		}
-		r.broadcast(e, nil)
-		return object{"videoroom": "success"}, nil
-	})
+	return p.direct(ctx, "moderate", p.ids.get(body, "id"), body)
+}
+
+// moderate mutes one of the participant's streams as a request says.
+func (p *participant) moderate(body janus.Object) error {
+	mid := body.String("mid")
+	st := p.stream(mid)
+	if st == nil {
+		return refuse(codeNoSuchFeed, "No such stream %s", mid)
+	}
+	st.muted = body.Bool("mute", false)
+	p.sync()
+	st.moderated++
+	st.announceModeration()
+	return nil
+}
+
+// announceModeration tells everybody whether the stream is muted by a moderator.
+func (st *stream) announceModeration() {
+	e := st.owner.room.event()
+	e["id"], e["mid"], e["moderation"] = st.owner.id, st.mid, "unmuted"
+	if st.muted {
+		e["moderation"] = "muted"
+	}
+	st.owner.room.broadcast(e, nil)
 }
 
 // enableRecording says whether a room is recorded. Recordings are not made yet, so that is all that comes of it.
-func (p *Plugin) enableRecording(_ context.Context, body janus.Object) (object, error) {
+func (p *Plugin) enableRecording(ctx context.Context, body janus.Object) (object, error) {
 	if err := check(body, janus.Param{Name: "record", Type: janus.Bool, Required: true}); err != nil {
 		return nil, err
 	}
-	return p.manage(body, func(r *room) (object, error) {
-		record := body.Bool("record", false)
-		if record != r.cfg.Record {
-			r.cfg.Record = record
-			for _, m := range r.members {
-				m.recording = record
-			}
-		}
+	record := body.Bool("record", false)
+	return p.change(ctx, body, false, func(r *room, c *RoomConfig) (object, error) {
+		c.Record = record
 		if record {
 			p.log.Warn("recording is not available", "room", r.id.String())
 		}

@@ -28,13 +28,13 @@ func (s *session) unpublish(ctx context.Context, m *janus.Message) error {
 func (s *session) leave(_ context.Context, m *janus.Message) error {
 	p := s.publisher.Load()
 	p.room.mu.Lock()
-	p.part("leaving")
+	p.part(partLeaving)
 	p.room.mu.Unlock()
 	s.h.Push(m.Transaction, object{"videoroom": "event", "room": p.room.id, "leaving": "ok"}, nil)
 	return nil
 }
 
-// part takes the participant out of the room and tells the others how it went ("leaving" or "kicked").
+// part takes the participant out of the room and tells the others how it went ([partLeaving] or [partKicked]).
 func (p *participant) part(how string) {
 	r := p.room
 	if !p.present {
@@ -44,7 +44,13 @@ func (p *participant) part(how string) {
 	e[how] = p.id
 	r.broadcast(e, p)
 	p.started = false
+	p.shared.left = how
 	r.remove(p)
+	if r.departed[p.id] == p {
+		p.report() // its streams are still there
+	} else {
+		p.withdraw()
+	}
 }
 
 // endPublishing ends the participant's streams, tells the subscribers and then the others.
@@ -52,23 +58,35 @@ func (s *session) endPublishing(ctx context.Context, p *participant) {
 	r := p.room
 	r.mu.Lock()
 	subs, forwarders := p.endStreams()
+	p.report()
 	r.mu.Unlock()
-	stopForwarders(ctx, s.h, forwarders)
+	s.plugin.stopForwarders(ctx, forwarders)
 	renegotiateAll(ctx, subs)
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p.present {
-		e := r.event()
-		e["unpublished"] = p.id
-		r.broadcast(e, p)
+	p.announceEnd(1)
+	p.report()
+}
+
+// announceEnd tells the others that the participant publishes no more, so many times within reason.
+func (p *participant) announceEnd(times uint64) {
+	if !p.present {
+		return
 	}
+	for range min(times, doubled) {
+		e := p.room.event()
+		e["unpublished"] = p.id
+		p.room.broadcast(e, p)
+	}
+	p.shared.unpublished += times
 }
 
 // endStreams ends the participant's streams. It returns the subscribers that lost one (other than data, for which
 // nothing has to be negotiated) and the forwarders that end.
 func (p *participant) endStreams() (subs []*subscriber, ended []string) {
 	p.started, p.e2ee = false, false
+	p.shared.seat, p.yielding = 0, false
 	p.audioCodec, p.videoCodec = "", ""
 	p.recordingBase = ""
 	lost := map[*subscriber]bool{}
@@ -89,12 +107,15 @@ func (p *participant) endStreams() (subs []*subscriber, ended []string) {
 		}
 	}
 	for id, f := range p.forwarders {
-		ended = append(ended, f.name)
+		if !f.elsewhere {
+			ended = append(ended, f.name)
+		}
 		delete(p.forwarders, id)
 	}
 	p.streams = nil
-	if p.room.departed[p.id] == p {
+	if p.room.departed[p.id] == p && !p.remote {
 		delete(p.room.departed, p.id)
+		p.withdraw()
 	}
 	return subs, ended
 }

@@ -3,6 +3,7 @@ package videoroom
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 
 	"cardea/signaling/janus"
@@ -43,7 +44,7 @@ type roomInfo struct {
 }
 
 // list tells of all rooms, private ones only with the admin key.
-func (p *Plugin) list(_ context.Context, body janus.Object) (object, error) {
+func (p *Plugin) list(ctx context.Context, body janus.Object) (object, error) {
 	all := false
 	if p.cfg.AdminKey != "" && body.String("admin_key") != "" {
 		if err := p.checkAdminKey(body); err != nil {
@@ -52,6 +53,9 @@ func (p *Plugin) list(_ context.Context, body janus.Object) (object, error) {
 		all = true
 	}
 	rooms := p.all()
+	if p.cfg.Mesh != nil {
+		return object{"videoroom": "success", "list": p.listShared(ctx, rooms, all)}, nil
+	}
 	infos := make([]roomInfo, 0, len(rooms))
 	for _, r := range rooms {
 		if info, ok := r.info(all); ok {
@@ -61,37 +65,96 @@ func (p *Plugin) list(_ context.Context, body janus.Object) (object, error) {
 	return object{"videoroom": "success", "list": infos}, nil
 }
 
+// listShared tells of the rooms of all nodes. Of those that are held here this node knows best.
+func (p *Plugin) listShared(ctx context.Context, here []*room, all bool) []roomInfo {
+	ctx, cancel := context.WithTimeout(ctx, meshTime)
+	defer cancel()
+	listed, err := p.cfg.Mesh.List(ctx)
+	if err != nil {
+		p.log.Warn("rooms of other nodes not listed", "error", err)
+	}
+	held := make(map[ID]*room, len(here))
+	for _, r := range here {
+		held[r.id] = r
+	}
+	infos := make([]roomInfo, 0, len(listed))
+	for _, l := range listed {
+		id, ok := p.ids.read(l.Room)
+		if !ok {
+			continue
+		}
+		if r := held[id]; r != nil {
+			delete(held, id)
+			if info, ok := r.info(all); ok {
+				infos = append(infos, info)
+			}
+			continue
+		}
+		c, err := readRecord(id, l.Record)
+		if err != nil {
+			p.log.Warn("room not understood", "room", l.Room, "error", err)
+			continue
+		}
+		if all || !c.Private {
+			infos = append(infos, c.info(id, l.Participants+c.dummies()))
+		}
+	}
+	for _, r := range here {
+		if info, ok := r.info(all); ok && held[r.id] != nil {
+			infos = append(infos, info)
+		}
+	}
+	return infos
+}
+
+// dummies is how many participants a room has that are on no node.
+func (c *RoomConfig) dummies() int {
+	if c.DummyPublisher {
+		return 1
+	}
+	return 0
+}
+
 // info is what list tells of the room; ok is false for rooms it does not tell of.
 func (r *room) info(private bool) (info roomInfo, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := &r.cfg
-	if r.destroyed || c.Private && !private {
+	if r.destroyed || r.cfg.Private && !private {
 		return roomInfo{}, false
 	}
-	info = roomInfo{
-		Room: r.id, Description: c.Description, PinRequired: c.Pin != nil, IsPrivate: c.Private,
+	return r.cfg.info(r.id, len(r.members)), true
+}
+
+// info is what list tells of a room with these options.
+func (c *RoomConfig) info(id ID, participants int) roomInfo {
+	info := roomInfo{
+		Room: id, Description: c.Description, PinRequired: c.Pin != nil, IsPrivate: c.Private,
 		MaxPublishers: c.Publishers, Bitrate: c.Bitrate, BitrateCap: c.BitrateCap, FIRFreq: c.FIRFreq,
 		RequirePvtid: c.RequirePrivateID, RequireE2EE: c.RequireE2EE, DummyPublisher: c.DummyPublisher,
 		NotifyJoining: c.NotifyJoining, AudioCodec: strings.Join(c.AudioCodecs, ","), VideoCodec: strings.Join(c.VideoCodecs, ","),
 		OpusFEC: c.OpusFEC, OpusDTX: c.OpusDTX, OpusRED: c.OpusRED, VideoSVC: c.VideoSVC, Record: c.Record, RecDir: c.RecDir, LockRecord: c.LockRecord,
-		NumParticipants: len(r.members), AudioLevelExt: c.AudioLevelExt, AudioLevelEvent: c.AudioLevelEvent,
+		NumParticipants: participants, AudioLevelExt: c.AudioLevelExt, AudioLevelEvent: c.AudioLevelEvent,
 		VideoOrientExt: c.VideoOrientExt, PlayoutDelayExt: c.PlayoutDelayExt, TransportCCExt: c.TransportCCExt,
 		CommunityID: c.CommunityID,
 	}
 	if c.AudioLevelEvent {
 		info.AudioActivePackets, info.AudioLevelAverage = c.AudioActivePackets, c.AudioLevelAverage
 	}
-	return info, true
+	return info
 }
 
 // exists tells whether there is a room, private or not.
-func (p *Plugin) exists(_ context.Context, body janus.Object) (object, error) {
+func (p *Plugin) exists(ctx context.Context, body janus.Object) (object, error) {
 	if err := check(body, p.ids.param("room", true)); err != nil {
 		return nil, err
 	}
 	id := p.ids.get(body, "room")
-	return object{"videoroom": "success", "room": id, "exists": p.find(id) != nil}, nil
+	_, err := p.visit(ctx, body, func(*room) (object, error) { return nil, nil })
+	var refused *requestError
+	if err != nil && !(errors.As(err, &refused) && refused.code == codeNoSuchRoom) {
+		return nil, err
+	}
+	return object{"videoroom": "success", "room": id, "exists": err == nil}, nil
 }
 
 // participantInfo is what listparticipants tells of a participant.
@@ -105,11 +168,11 @@ type participantInfo struct {
 }
 
 // listParticipants tells who is in a room.
-func (p *Plugin) listParticipants(_ context.Context, body janus.Object) (object, error) {
+func (p *Plugin) listParticipants(ctx context.Context, body janus.Object) (object, error) {
 	if err := check(body, p.ids.param("room", true)); err != nil {
 		return nil, err
 	}
-	return p.visit(body, func(r *room) (object, error) {
+	return p.visit(ctx, body, func(r *room) (object, error) {
 		infos := make([]participantInfo, 0, len(r.members))
 		for _, m := range r.members {
 			info := participantInfo{ID: m.id, Display: m.display, Metadata: m.metadata, Dummy: m.dummy, Publisher: m.started}

@@ -11,10 +11,12 @@ import (
 // participant is one who joined a room as publisher, whether or not it publishes. The room's mutex guards it.
 type participant struct {
 	room      *room    // set when it joins
-	session   *session // set once; nil for a dummy publisher
+	session   *session // set once; nil for a dummy publisher and for a participant of another node
 	id        ID       // set once
 	privateID uint32   // set once; names the participant to its own subscriptions
 	dummy     bool     // set once
+	remote    bool     // of another node; set once
+	shared    shared
 
 	present  bool // in the room: neither left, kicked nor is the room gone
 	started  bool // its PeerConnection is up: it can be subscribed to
@@ -24,6 +26,7 @@ type participant struct {
 	bitrate  uint32 // that it asked for, bits/s; 0 for no limit
 
 	negotiating bool // its offer is being answered
+	yielding    bool // it is about to publish no more, for the sake of one on another node
 
 	greeted bool  // its request to join was answered
 	early   []any // events that came before, which it must not see first
@@ -114,10 +117,12 @@ type stream struct {
 	mid string
 	negotiated
 	description        *string
-	inactive           bool // the publisher stopped sending it
-	muted              bool // by a moderator
+	inactive           bool   // the publisher stopped sending it
+	muted              bool   // by a moderator
+	moderated          uint64 // how often
 	talking            bool
-	minDelay, maxDelay int // steps of 10 ms, -1 for none
+	level              float64 // that it was when it last began or stopped talking
+	minDelay, maxDelay int     // steps of 10 ms, -1 for none
 	lines              map[*line]struct{}
 }
 
@@ -145,10 +150,13 @@ func (s *stream) id() plane.StreamID {
 	return plane.StreamID{Room: s.owner.room.name(), Publisher: s.owner.id.String(), Mid: s.mid}
 }
 
+// maxDelay is the longest playout delay, in steps of 10 ms: the extension has 12 bits for each.
+const maxDelay = 1<<12 - 1
+
 // delays changes a pair of playout delays (steps of 10 ms) as a request says: a negative value takes both away, and
 // neither may overtake the other.
 func delays(body janus.Object, least, most *int) {
-	const limit = 1<<12 - 1 // the extension has 12 bits for each
+	const limit = maxDelay
 	if n, ok := number(body, "min_delay", limit); ok {
 		if n < 0 {
 			*least, *most = -1, -1
@@ -251,6 +259,7 @@ func (p *participant) announce() {
 	e := p.room.event()
 	e["publishers"] = []publisherInfo{p.info(false)}
 	p.room.broadcast(e, p)
+	p.shared.announced++
 }
 
 // publications are what the media plane has to know of the participant's streams.

@@ -196,6 +196,10 @@ func TestForwardersReachTheMediaPlane(t *testing.T) {
 func TestDepartedMakesWay(t *testing.T) {
 	s := newStage(t, nil, nil, "audio")
 	_, peer := s.subscribe(m{})
+	s.eventually(func() string {
+		p, _ := s.plane.Peer(peer)
+		return cmp.Diff(1, len(p.Subscriptions))
+	})
 	s.ok(s.alice, m{"request": "leave"}, nil)
 	if p, _ := s.plane.Peer(peer); len(p.Subscriptions) != 1 {
 		t.Errorf("the subscription ended with the stay in the room: %v", p.Subscriptions)

@@ -2,12 +2,15 @@ package videoroom
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
+	"cardea/relay/plane"
 	"cardea/signaling/janus"
 )
 
@@ -24,11 +27,15 @@ type Plugin struct {
 
 	lookups chan struct{} // one for each look-up of a host's name under way; its capacity is the bound
 
-	storing sync.Mutex // held over changes of permanent rooms, so that they reach the store in order
+	storing sync.Mutex                  // held over changes of permanent rooms, so that they reach the store in order
+	records []MeshRecord                // the configured rooms, for the mesh; set once
+	media   atomic.Pointer[plane.Plane] // this node's, known from the first handle
+	workers sync.WaitGroup              // goroutines of rooms' inboxes
 
-	mu    sync.RWMutex
-	rooms map[ID]*room // guarded by mu
-	made  uint64       // rooms so far, guarded by mu
+	mu      sync.RWMutex
+	rooms   map[ID]*room    // guarded by mu
+	opening map[ID]*opening // likewise; rooms of other nodes on their way
+	made    uint64          // rooms so far, guarded by mu
 }
 
 var _ janus.AdminPlugin = (*Plugin)(nil)
@@ -38,7 +45,10 @@ func New(cfg Config) (*Plugin, error) {
 	if cfg.MaxRooms <= 0 {
 		cfg.MaxRooms = defaultMaxRooms
 	}
-	p := &Plugin{cfg: cfg, ids: ids{strings: cfg.StringIDs}, log: cfg.Log, rooms: make(map[ID]*room), lookups: make(chan struct{}, maxLookups)}
+	p := &Plugin{
+		cfg: cfg, ids: ids{strings: cfg.StringIDs}, log: cfg.Log, lookups: make(chan struct{}, maxLookups),
+		rooms: make(map[ID]*room), opening: make(map[ID]*opening),
+	}
 	if p.log == nil {
 		p.log = slog.Default()
 	}
@@ -51,11 +61,28 @@ func New(cfg Config) (*Plugin, error) {
 			return nil, fmt.Errorf("configured room %s: %w", rc.ID, err)
 		}
 		rc.normal()
-		if p.insert(id, rc) == nil {
-			return nil, fmt.Errorf("configured room %s: there are two, or too many rooms", rc.ID)
+		if err := p.configure(id, rc); err != nil {
+			return nil, fmt.Errorf("configured room %s: %w", rc.ID, err)
 		}
 	}
 	return p, nil
+}
+
+// configure makes a configured room, or leaves it to the mesh.
+func (p *Plugin) configure(id ID, c RoomConfig) error {
+	if p.cfg.Mesh == nil {
+		if p.insert(id, c) == nil {
+			return errors.New("there are two, or too many rooms")
+		}
+		return nil
+	}
+	c.ID = id.String()
+	if slices.ContainsFunc(p.records, func(r MeshRecord) bool { return r.Room == c.ID }) {
+		return errors.New("there are two")
+	}
+	record, err := writeRecord(c)
+	p.records = append(p.records, MeshRecord{Room: c.ID, Record: record})
+	return err
 }
 
 // Info describes the plugin.
@@ -69,6 +96,10 @@ func (p *Plugin) Info() janus.PluginInfo {
 
 // Attach makes the plugin's side of a handle.
 func (p *Plugin) Attach(h *janus.Handle) (janus.Instance, error) {
+	if p.media.Load() == nil {
+		media := h.Plane()
+		p.media.CompareAndSwap(nil, &media)
+	}
 	return &session{plugin: p, h: h}, nil
 }
 
@@ -90,7 +121,7 @@ func (p *Plugin) Admin(ctx context.Context, body janus.Object) any {
 	return reply
 }
 
-// RoomCount returns the number of rooms.
+// RoomCount returns the number of rooms; with a mesh, of those that this node has to do with.
 func (p *Plugin) RoomCount() int {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -111,7 +142,7 @@ func (p *Plugin) insert(id ID, cfg RoomConfig) *room {
 	return r
 }
 
-// find returns the room of an id, nil when there is none.
+// find returns the room of an id, nil when there is none here.
 func (p *Plugin) find(id ID) *room {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -144,24 +175,41 @@ func (p *Plugin) all() []*room {
 	return rooms
 }
 
-// visit calls f with the room of a request, locked.
-func (p *Plugin) visit(body janus.Object, f func(r *room) (object, error)) (object, error) {
+// visit calls f with the room of a request, locked. It may wait for other nodes first.
+func (p *Plugin) visit(ctx context.Context, body janus.Object, f func(r *room) (object, error)) (object, error) {
 	id := p.ids.get(body, "room")
-	r := p.find(id)
-	if r == nil {
-		return nil, noSuchRoom(id)
+	for {
+		r, err := p.lookup(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		reply, again, err := r.visit(f)
+		if !again {
+			return reply, err
+		}
+		<-r.held.done // it is about to be let go of here, but may still be elsewhere
 	}
+}
+
+// visit calls f with the room locked. Again says that the room has to be looked up again.
+func (r *room) visit(f func(r *room) (object, error)) (reply object, again bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.destroyed {
-		return nil, noSuchRoom(id)
+	if r.held != nil {
+		if r.held.closed || r.destroyed {
+			return nil, true, nil
+		}
+		r.held.idle = false
+	} else if r.destroyed {
+		return nil, false, noSuchRoom(r.id)
 	}
-	return f(r)
+	reply, err = f(r)
+	return reply, false, err
 }
 
 // manage calls f with the room of a request, locked, if the request shows the room's secret.
-func (p *Plugin) manage(body janus.Object, f func(r *room) (object, error)) (object, error) {
-	return p.visit(body, func(r *room) (object, error) {
+func (p *Plugin) manage(ctx context.Context, body janus.Object, f func(r *room) (object, error)) (object, error) {
+	return p.visit(ctx, body, func(r *room) (object, error) {
 		if err := checkSecret(r.cfg.Secret, body, "secret"); err != nil {
 			return nil, err
 		}

@@ -31,7 +31,7 @@ func (s *session) publish(ctx context.Context, m *janus.Message, p *participant,
 	jsep, err := s.h.Answer(ctx, d.answer, sdp.Options{Name: r.sessionName(), E2EE: m.JSEP.E2EE})
 	if err != nil {
 		r.mu.Lock()
-		p.negotiating = false
+		p.unseat()
 		r.mu.Unlock()
 		s.h.Log().Info("offer not answered", "error", err)
 		return refuse(codeInvalidSDP, "Error answering offer")
@@ -45,10 +45,11 @@ func (s *session) publish(ctx context.Context, m *janus.Message, p *participant,
 	if out.renegotiated {
 		r.mu.Lock()
 		p.announce()
+		p.report()
 		r.mu.Unlock()
 	}
 	s.warnOfRecording(p)
-	startForwarders(ctx, s.h, out.forwarders)
+	startForwarders(ctx, s.h.Plane(), s.h.Log(), out.forwarders)
 	return nil
 }
 
@@ -79,7 +80,17 @@ func (p *participant) settle(d *draft, offer *janus.JSEP, reply object) outcome 
 		reply["video_codec"] = c
 	}
 	p.record(r.cfg.Record || p.recording)
+	p.report()
 	return outcome{publications: p.publications(), forwarders: p.remotize(added), renegotiated: offer.Update && p.started}
+}
+
+// unseat says that the participant's offer could not be answered.
+func (p *participant) unseat() {
+	p.negotiating = false
+	if len(p.streams) == 0 {
+		p.shared.seat = 0
+	}
+	p.report()
 }
 
 // draft is what a publisher's offer comes to: the answer, and what it makes of the streams.
@@ -105,7 +116,7 @@ func (p *participant) draft(m *janus.Message) (*draft, error) {
 		return nil, refuse(codeNoSuchRoom, "No such room")
 	}
 	if len(p.streams) == 0 && r.publishing(p) >= r.cfg.Publishers {
-		return nil, refuse(codePublishersFull, "Maximum number of publishers (%d) already reached", r.cfg.Publishers)
+		return nil, r.full()
 	}
 	if r.cfg.RequireE2EE && !m.JSEP.E2EE && !p.e2ee {
 		return nil, refuse(codeUnauthorized, "Room requires end-to-end encrypted media")
@@ -124,6 +135,10 @@ func (p *participant) draft(m *janus.Message) (*draft, error) {
 		d.streams = append(d.streams, p.draftStream(i, m, &d.answer[i], &choices[i]))
 	}
 	p.negotiating = true
+	if p.shared.seat == 0 {
+		p.shared.seat = r.stamp()
+	}
+	p.report() // others must know before the answer that the seat is taken
 	return d, nil
 }
 
@@ -353,4 +368,5 @@ func (p *participant) up() {
 	defer r.mu.Unlock()
 	p.started = p.present
 	p.announce()
+	p.report()
 }

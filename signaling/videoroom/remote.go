@@ -2,6 +2,7 @@ package videoroom
 
 import (
 	"context"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -83,44 +84,44 @@ func (p *Plugin) publishRemotely(ctx context.Context, body janus.Object) (object
 	if err := p.checkForwardKey(body); err != nil {
 		return nil, err
 	}
+	if port, _ := number(body, "port", math.MaxUint16); port == 0 {
+		return nil, refuse(codeInvalidElement, "Invalid element (port must be a non-zero positive integer)")
+	}
+	host, err := p.resolve(ctx, body, body.String("host"), body.String("host_family"))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := readSRTP(body); err != nil {
+		return nil, err
+	}
+	body = maps.Clone(body)
+	body["host"] = host.String()
+	return p.direct(ctx, "publish_remotely", p.ids.get(body, "publisher_id"), body)
+}
+
+// doPublishRemotely does so with a publisher of this node. The host is an address.
+func (p *Plugin) doPublishRemotely(t *participant, body janus.Object) (reply object, after func(context.Context), err error) {
 	rem := &remote{id: body.String("remote_id")}
 	port, _ := number(body, "port", math.MaxUint16)
 	rtcp, _ := number(body, "rtcp_port", math.MaxUint16)
 	rem.port, rem.rtcpPort = uint16(port), uint16(rtcp)
-	if port == 0 {
-		return nil, refuse(codeInvalidElement, "Invalid element (port must be a non-zero positive integer)")
-	}
-	var err error
-	if rem.host, err = p.resolve(ctx, body, body.String("host"), body.String("host_family")); err != nil {
-		return nil, err
+	if rem.host, err = netip.ParseAddr(body.String("host")); err != nil {
+		return nil, nil, refuse(codeInvalidElement, "Could not resolve address (%s)...", body.String("host"))
 	}
 	if rem.srtp, err = readSRTP(body); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var publisher *participant
-	var list []*forwarder
-	reply, err := p.manage(body, func(r *room) (object, error) {
-		id := p.ids.get(body, "publisher_id")
-		publisher = r.byID[id]
-		switch {
-		case publisher == nil:
-			return nil, refuse(codeNoSuchFeed, "No such feed (%s)", id)
-		case publisher.remotes[rem.id] != nil:
-			return nil, refuse(codeIDExists, "Remotization already exists (%s)", rem.id)
-		case len(publisher.remotes) >= maxRemotes:
-			return nil, refuse(codeUnknown, "Too many remotizations")
-		}
-		publisher.remotes[rem.id] = rem
-		list = publisher.remotizeTo(rem, publisher.streams)
-		return object{"videoroom": "success", "room": r.id, "id": id, "remote_id": rem.id}, nil
-	})
-	if err != nil {
-		return nil, err
+	switch {
+	case t.remotes[rem.id] != nil:
+		return nil, nil, refuse(codeIDExists, "Remotization already exists (%s)", rem.id)
+	case len(t.remotes) >= maxRemotes:
+		return nil, nil, refuse(codeUnknown, "Too many remotizations")
 	}
-	if publisher.session != nil {
-		startForwarders(ctx, publisher.session.h, list)
+	t.remotes[rem.id] = rem
+	if list := t.remotizeTo(rem, t.streams); t.session != nil {
+		after = func(ctx context.Context) { startForwarders(ctx, t.session.h.Plane(), t.session.h.Log(), list) }
 	}
-	return reply, nil
+	return object{"videoroom": "success", "room": t.room.id, "id": t.id, "remote_id": rem.id}, after, nil
 }
 
 // remotize makes the forwarders that send streams to all servers the participant is sent to.
@@ -174,32 +175,25 @@ func (p *Plugin) unpublishRemotely(ctx context.Context, body janus.Object) (obje
 	if err := check(body, p.ids.param("room", true), p.ids.param("publisher_id", true)); err != nil {
 		return nil, err
 	}
-	var publisher *participant
+	return p.direct(ctx, "unpublish_remotely", p.ids.get(body, "publisher_id"), body)
+}
+
+// doUnpublishRemotely does so with a publisher of this node.
+func (p *Plugin) doUnpublishRemotely(t *participant, body janus.Object) (reply object, after func(context.Context), err error) {
+	id := body.String("remote_id")
+	if t.remotes[id] == nil {
+		return nil, nil, refuse(codeNoSuchFeed, "No such remotization (%s)", id)
+	}
+	delete(t.remotes, id)
 	var ended []string
-	reply, err := p.manage(body, func(r *room) (object, error) {
-		id, remoteID := p.ids.get(body, "publisher_id"), body.String("remote_id")
-		if publisher = r.byID[id]; publisher == nil {
-			return nil, refuse(codeNoSuchFeed, "No such publisher (%s)", id)
+	for fid, f := range t.forwarders {
+		if f.remote == id {
+			ended = append(ended, f.name)
+			delete(t.forwarders, fid)
 		}
-		if publisher.remotes[remoteID] == nil {
-			return nil, refuse(codeNoSuchFeed, "No such remotization (%s)", remoteID)
-		}
-		delete(publisher.remotes, remoteID)
-		for fid, f := range publisher.forwarders {
-			if f.remote == remoteID {
-				ended = append(ended, f.name)
-				delete(publisher.forwarders, fid)
-			}
-		}
-		return object{"videoroom": "success", "room": r.id, "id": id}, nil
-	})
-	if err != nil {
-		return nil, err
 	}
-	if publisher.session != nil {
-		stopForwarders(ctx, publisher.session.h, ended)
-	}
-	return reply, nil
+	after = func(ctx context.Context) { p.stopForwarders(ctx, ended) }
+	return object{"videoroom": "success", "room": t.room.id, "id": t.id}, after, nil
 }
 
 // remoteInfo is what listremotes tells of a remotization.
@@ -211,27 +205,25 @@ type remoteInfo struct {
 }
 
 // listRemotes tells of the remotizations of a publisher.
-func (p *Plugin) listRemotes(_ context.Context, body janus.Object) (object, error) {
+func (p *Plugin) listRemotes(ctx context.Context, body janus.Object) (object, error) {
 	if err := check(body, p.ids.param("room", true), p.ids.param("publisher_id", true)); err != nil {
 		return nil, err
 	}
-	return p.manage(body, func(r *room) (object, error) {
-		id := p.ids.get(body, "publisher_id")
-		publisher := r.byID[id]
-		if publisher == nil {
-			return nil, refuse(codeNoSuchFeed, "No such publisher (%s)", id)
-		}
-		list := []remoteInfo{}
-		for _, rem := range publisher.remotes {
-			list = append(list, remoteInfo{RemoteID: rem.id, Host: rem.host.String(), Port: rem.port, RTCPPort: rem.rtcpPort})
-		}
-		slices.SortFunc(list, func(a, b remoteInfo) int { return strings.Compare(a.RemoteID, b.RemoteID) })
-		return object{"videoroom": "success", "room": r.id, "id": id, "list": list}, nil
-	})
+	return p.direct(ctx, "listremotes", p.ids.get(body, "publisher_id"), body)
+}
+
+// doListRemotes does so with a publisher of this node.
+func (p *Plugin) doListRemotes(t *participant, _ janus.Object) (object, func(context.Context), error) {
+	list := []remoteInfo{}
+	for _, rem := range t.remotes {
+		list = append(list, remoteInfo{RemoteID: rem.id, Host: rem.host.String(), Port: rem.port, RTCPPort: rem.rtcpPort})
+	}
+	slices.SortFunc(list, func(a, b remoteInfo) int { return strings.Compare(a.RemoteID, b.RemoteID) })
+	return object{"videoroom": "success", "room": t.room.id, "id": t.id, "list": list}, nil, nil
 }
 
 // addRemotePublisher would make a participant of another server's publisher, which cannot be received yet.
-func (p *Plugin) addRemotePublisher(_ context.Context, body janus.Object) (object, error) {
+func (p *Plugin) addRemotePublisher(ctx context.Context, body janus.Object) (object, error) {
 	if err := check(body, p.ids.param("room", true), p.ids.param("id", false)); err != nil {
 		return nil, err
 	}
@@ -244,7 +236,7 @@ func (p *Plugin) addRemotePublisher(_ context.Context, body janus.Object) (objec
 	if err := checkRemoteStreams(body); err != nil {
 		return nil, err
 	}
-	return p.manage(body, func(r *room) (object, error) {
+	return p.manage(ctx, body, func(r *room) (object, error) {
 		if id := p.ids.get(body, "id"); !p.ids.absent(body, "id") && r.byID[id] != nil {
 			return nil, refuse(codeIDExists, "User ID %s already exists", id)
 		}
@@ -253,7 +245,7 @@ func (p *Plugin) addRemotePublisher(_ context.Context, body janus.Object) (objec
 }
 
 // updateRemotePublisher would change a remote publisher; there are none.
-func (p *Plugin) updateRemotePublisher(_ context.Context, body janus.Object) (object, error) {
+func (p *Plugin) updateRemotePublisher(ctx context.Context, body janus.Object) (object, error) {
 	if err := check(body, p.ids.param("room", true), p.ids.param("id", true), janus.Param{Name: "secret", Type: janus.String},
 		janus.Param{Name: "display", Type: janus.String}, janus.Param{Name: "streams", Type: janus.Array, Required: true}); err != nil {
 		return nil, err
@@ -261,19 +253,19 @@ func (p *Plugin) updateRemotePublisher(_ context.Context, body janus.Object) (ob
 	if err := checkRemoteStreams(body); err != nil {
 		return nil, err
 	}
-	return p.noRemotePublisher(body)
+	return p.noRemotePublisher(ctx, body)
 }
 
 // removeRemotePublisher would take a remote publisher away; there are none.
-func (p *Plugin) removeRemotePublisher(_ context.Context, body janus.Object) (object, error) {
+func (p *Plugin) removeRemotePublisher(ctx context.Context, body janus.Object) (object, error) {
 	if err := check(body, p.ids.param("room", true), p.ids.param("id", true)); err != nil {
 		return nil, err
 	}
-	return p.noRemotePublisher(body)
+	return p.noRemotePublisher(ctx, body)
 }
 
-func (p *Plugin) noRemotePublisher(body janus.Object) (object, error) {
-	return p.manage(body, func(*room) (object, error) {
+func (p *Plugin) noRemotePublisher(ctx context.Context, body janus.Object) (object, error) {
+	return p.manage(ctx, body, func(*room) (object, error) {
 		return nil, refuse(codeNoSuchFeed, "No such remote publisher (%s)", p.ids.get(body, "id"))
 	})
 }

@@ -14,12 +14,14 @@ type room struct {
 	id    ID     // set once
 	order uint64 // rooms are listed in the order of their making; set once
 
+	held *held // ties it to other nodes; nil when there are none. Set once
+
 	mu        sync.Mutex
 	cfg       RoomConfig
 	destroyed bool
 	allowed   map[string]struct{} // tokens of publishers, when cfg.CheckAllowed
 
-	members     []*participant // in the order of joining
+	members     []*participant // in the order of joining, as far as the clocks of nodes agree
 	byID        map[ID]*participant
 	byPrivateID map[uint32]*participant
 	departed    map[ID]*participant // left, but their PeerConnection still feeds subscribers
@@ -54,7 +56,7 @@ func (r *room) record() Record {
 // add takes a participant in.
 func (r *room) add(p *participant) {
 	p.room, p.present = r, true
-	r.members = append(r.members, p)
+	r.members = slices.Insert(r.members, r.place(p), p)
 	r.byID[p.id] = p
 	if p.privateID != 0 {
 		r.byPrivateID[p.privateID] = p
@@ -72,7 +74,7 @@ func (r *room) remove(p *participant) {
 	}
 	delete(r.byID, p.id)
 	delete(r.byPrivateID, p.privateID)
-	if len(p.streams) > 0 {
+	if len(p.streams) > 0 || p.remote { // those of other nodes until these say that they are gone
 		r.departed[p.id] = p
 	}
 }
@@ -113,9 +115,9 @@ func (r *room) admit(h *janus.Handle, body janus.Object) error {
 }
 
 // tagged adds what a reply says of the room's community, if it has one.
-func (r *room) tagged(o object) object {
-	if len(r.cfg.CommunityID) > 0 {
-		o["community_id"] = r.cfg.CommunityID
+func (c *RoomConfig) tagged(o object) object {
+	if len(c.CommunityID) > 0 {
+		o["community_id"] = c.CommunityID
 	}
 	return o
 }

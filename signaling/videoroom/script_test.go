@@ -40,6 +40,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	a = {"0":"room/feed/mid ..."}
 //	                       what the media plane sends on a's lines now, "-" in front when it is paused
 //	quiet a b              neither has events that were not named
+//	alone ...              a line that counts only where there are no other nodes; "shared ..." only where there are
 //
 // A string "$name" stands for any value the first time and for the same from then on; "$_" always for any.
 func TestScripts(t *testing.T) {
@@ -64,15 +65,22 @@ func TestScripts(t *testing.T) {
 type script struct {
 	t       *testing.T
 	where   string
-	server  *janus.Server
-	plane   *janustest.Plane
+	shared  bool                        // there are other nodes
+	open    func(client int) scriptNode // the node of a new client
+	settle  func()                      // waits until all nodes know of all that happened
 	clients map[string]*scriptClient
 	vars    map[string]any
 	seen    map[code]bool
 }
 
+type scriptNode struct {
+	server *janus.Server
+	plane  *janustest.Plane
+}
+
 type scriptClient struct {
 	*janustest.Handle
+	plane *janustest.Plane
 	reply janustest.M
 	last  any // transaction of the last message
 	offer string
@@ -91,23 +99,35 @@ func scriptConfig(name string) Config {
 }
 
 func runScript(t *testing.T, file string, seen map[code]bool) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	p, err := New(scriptConfig(filepath.Base(file)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	server, media := janustest.NewServer(t, nil, p)
-	s := &script{t: t, server: server, plane: media, clients: map[string]*scriptClient{}, vars: map[string]any{}, seen: seen}
+	s := &script{t: t, seen: seen, settle: func() {}, open: func(int) scriptNode { return scriptNode{server, media} }}
+	s.run(file)
+}
+
+func (s *script) run(file string) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.clients, s.vars = map[string]*scriptClient{}, map[string]any{}
 	for i, line := range strings.Split(string(text), "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
 			continue
 		}
 		s.where = fmt.Sprintf("%s:%d", file, i+1)
+		if word, rest, _ := strings.Cut(line, " "); word == "alone" || word == "shared" {
+			if s.shared != (word == "shared") {
+				continue
+			}
+			line = rest
+		}
 		s.step(line)
+		s.settle()
 	}
 }
 
@@ -122,7 +142,8 @@ func (s *script) step(line string) {
 	verb, rest, _ := strings.Cut(strings.TrimSpace(rest), " ")
 	c := s.clients[who]
 	if c == nil {
-		c = &scriptClient{Handle: janustest.Open(s.t, s.server, Package)}
+		n := s.open(len(s.clients))
+		c = &scriptClient{Handle: janustest.Open(s.t, n.server, Package), plane: n.plane}
 		s.clients[who] = c
 	}
 	switch verb {
@@ -273,7 +294,7 @@ func (s *script) quiet(name string) {
 // peer returns the client's open peer.
 func (s *script) peer(c *scriptClient) plane.PeerID {
 	prefix := fmt.Sprintf("node/%s/%s/", c.Session(), c.ID)
-	for _, p := range slices.Backward(s.plane.Peers()) {
+	for _, p := range slices.Backward(c.plane.Peers()) {
 		if strings.HasPrefix(string(p.ID), prefix) && !p.Closed {
 			return p.ID
 		}
@@ -285,10 +306,10 @@ func (s *script) peer(c *scriptClient) plane.PeerID {
 func (s *script) happen(c *scriptClient, what string) {
 	switch what {
 	case "up":
-		s.plane.Up(s.peer(c))
+		c.plane.Up(s.peer(c))
 		c.EventOf("webrtcup")
 	case "down":
-		s.plane.Down(s.peer(c), "DTLS alert")
+		c.plane.Down(s.peer(c), "DTLS alert")
 	case "hangup", "detach":
 		c.Request(janustest.M{"janus": what})
 	case "talking", "silent", "layers", "lost", "lostup":
@@ -300,7 +321,7 @@ func (s *script) happen(c *scriptClient, what string) {
 		case "lost", "lostup":
 			e.Type, e.Uplink = plane.EventSlowLink, what == "lostup"
 		}
-		s.plane.Emit(e)
+		c.plane.Emit(e)
 	default:
 		s.t.Fatalf("%s: what is %q?", s.where, what)
 	}
@@ -313,7 +334,7 @@ func (s *script) sent(c *scriptClient, text string) {
 	is := map[string]any{}
 	deadline := time.Now().Add(5 * time.Second)
 	for {
-		peer, _ := s.plane.Peer(id)
+		peer, _ := c.plane.Peer(id)
 		clear(is)
 		for _, sub := range peer.Subscriptions {
 			v := fmt.Sprintf("%s/%s", sub.Stream.Publisher, sub.Stream.Mid)

@@ -168,7 +168,7 @@ func (s *session) Detach(ctx context.Context) {
 	if p := s.publisher.Load(); p != nil {
 		p.room.mu.Lock()
 		if p.present {
-			p.part("leaving")
+			p.part(partLeaving)
 		}
 		p.room.mu.Unlock()
 	} else if sub := s.subscriber.Load(); sub != nil {

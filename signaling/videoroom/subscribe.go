@@ -60,7 +60,7 @@ func (s *session) joinSubscriber(ctx context.Context, m *janus.Message) error {
 		wanted, legacy = []janus.Object{{"feed": body["feed"]}}, true
 	}
 	var sub *subscriber
-	event, err := s.plugin.visit(body, func(r *room) (object, error) {
+	event, err := s.plugin.visit(ctx, body, func(r *room) (object, error) {
 		var err error
 		if sub, err = r.subscribe(s, body, wanted, legacy); err != nil {
 			return nil, err
@@ -107,7 +107,7 @@ func (r *room) subscribe(s *session, body janus.Object, wanted []janus.Object, l
 		sub.privateID = uint32(n)
 	}
 	if r.cfg.RequirePrivateID {
-		if sub.owner = r.byPrivateID[sub.privateID]; sub.owner == nil {
+		if sub.owner = r.owner(sub.privateID); sub.owner == nil {
 			return nil, refuse(codeUnauthorized, "Unauthorized (this room requires a valid private_id)")
 		}
 	}
@@ -135,6 +135,20 @@ func (r *room) subscribe(s *session, body janus.Object, wanted []janus.Object, l
 		sub.owner.subscriptions[sub] = struct{}{}
 	}
 	return sub, nil
+}
+
+// owner returns whose private id a subscriber showed, nil if it is nobody's.
+func (r *room) owner(privateID uint32) *participant {
+	if p := r.byPrivateID[privateID]; p != nil || privateID == 0 {
+		return p
+	}
+	i := slices.IndexFunc(r.members, func(p *participant) bool {
+		return p.remote && p.shared.privateTag == privateTag(r.id, p.id, privateID)
+	})
+	if i < 0 {
+		return nil
+	}
+	return r.members[i]
 }
 
 // unlink takes all sources from all lines.

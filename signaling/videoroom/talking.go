@@ -11,16 +11,24 @@ func (p *participant) talk(e plane.Event) {
 	if st == nil || st.talking == e.Talking {
 		return
 	}
-	st.talking = e.Talking
+	st.talking, st.level = e.Talking, float64(e.Level)
+	st.announceTalking()
+	p.report()
+}
+
+// announceTalking tells everybody whether the stream's publisher talks, if the room wants that.
+func (st *stream) announceTalking() {
+	p := st.owner
+	r := p.room
 	if !p.present || !r.cfg.AudioLevelEvent {
 		return
 	}
 	what := "stopped-talking"
-	if e.Talking {
+	if st.talking {
 		what = "talking"
 	}
 	r.broadcast(object{
 		"videoroom": what, "room": r.id, "id": p.id, "mindex": st.mindex, "mid": st.mid,
-		"audio-level-dBov-avg": real(e.Level),
+		"audio-level-dBov-avg": real(st.level),
 	}, nil)
 }

@@ -41,6 +41,9 @@ type Peer struct {
 	Publications  []plane.Publication
 	Subscriptions []plane.Subscription
 	Stats         plane.PeerStats
+	Version       uint64 // of the snapshot kept
+	Snapshot      []byte
+	Epoch         uint64 // of the last adoption
 	Closed        bool
 }
 
@@ -318,6 +321,44 @@ func (p *Plane) Stats(ctx context.Context, id plane.PeerID) (st plane.PeerStats,
 		return nil
 	})
 	return st, err
+}
+
+// Keep implements [plane.Plane].
+func (p *Plane) Keep(ctx context.Context, id plane.PeerID, version uint64, snapshot []byte) error {
+	return p.with(ctx, "Keep", id, func(peer *Peer) error {
+		if version < peer.Version {
+			return plane.ErrStale
+		}
+		peer.Version, peer.Snapshot = version, slices.Clone(snapshot)
+		return nil
+	})
+}
+
+// Kept implements [plane.Plane].
+func (p *Plane) Kept(ctx context.Context, session string) ([]plane.Kept, error) {
+	err := p.call(ctx, "Kept", session)
+	defer p.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	var l []plane.Kept
+	for _, id := range p.order {
+		if peer := p.peers[id]; !peer.Closed && peer.Options.Session == session && peer.Version > 0 {
+			l = append(l, plane.Kept{Peer: id, Version: peer.Version, Snapshot: slices.Clone(peer.Snapshot)})
+		}
+	}
+	return l, nil
+}
+
+// Adopt implements [plane.Plane].
+func (p *Plane) Adopt(ctx context.Context, id plane.PeerID, epoch uint64) error {
+	return p.with(ctx, "Adopt", id, func(peer *Peer) error {
+		if epoch < peer.Epoch {
+			return plane.ErrStale
+		}
+		peer.Epoch = epoch
+		return nil
+	})
 }
 
 // Close implements [plane.Plane].

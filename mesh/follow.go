@@ -1,0 +1,127 @@
+package mesh
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"cardea/mesh/member"
+	"cardea/mesh/route"
+	"cardea/relay/link"
+	"cardea/relay/plane"
+)
+
+const (
+	// rowInterval is how often nodes with a link tell each other what they have measured.
+	rowInterval = time.Second
+	// stallCheck is how often links are looked at for a stall: streams move as soon as it is seen.
+	stallCheck = 100 * time.Millisecond
+	// followInterval bounds how often a change of membership is worked through.
+	followInterval = 200 * time.Millisecond
+)
+
+// home returns the node where a stream is published, or will be.
+func (m *Mesh) home(id plane.StreamID) (link.NodeID, bool) {
+	return m.rooms.Home(id.Room, id.Publisher)
+}
+
+// follow tells everybody which nodes there are.
+func (m *Mesh) follow() {
+	nodes := m.cluster.Nodes()
+	live, ways := make([]link.NodeID, 0, len(nodes)), make([]route.Node, 0, len(nodes))
+	var retiring []link.NodeID
+	for _, n := range nodes {
+		live = append(live, n.ID)
+		if n.State != member.Ready {
+			retiring = append(retiring, n.ID)
+		}
+		ways = append(ways, route.Node{ID: n.ID, Region: n.Region, Coordinate: n.Coordinate, Draining: n.State != member.Ready})
+	}
+	for _, l := range m.links.Links() {
+		if !slices.Contains(live, l.Peer()) {
+			m.links.Drop(l.Peer())
+		}
+	}
+	m.table.SetNodes(ways)
+	m.rooms.SetNodes(live, retiring...)
+}
+
+// tend passes on what changes, until ctx ends.
+func (m *Mesh) tend(ctx context.Context) {
+	clock := time.NewTicker(stallCheck)
+	defer clock.Stop()
+	n := neighbours{self: m.cluster.Self().ID, table: m.table, tellings: make(map[*link.Link]*route.Telling)}
+	var followed, told time.Time
+	for {
+		urgent := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.touched:
+			urgent = true
+		case <-clock.C:
+		}
+		now := time.Now()
+		if now.Sub(followed) >= followInterval {
+			select {
+			case <-m.changed:
+				followed = now
+				m.follow()
+			default:
+			}
+		}
+		if links := m.links.Links(); n.stalls(links) || urgent || now.Sub(told) >= rowInterval {
+			told = now
+			n.exchange(links, now)
+		}
+	}
+}
+
+// neighbours are the nodes with a link, and what they have been told.
+type neighbours struct {
+	self     link.NodeID
+	table    *route.Table
+	tellings map[*link.Link]*route.Telling
+	stalled  []link.NodeID
+}
+
+// stalls tells whether other links are stalled than the last time.
+func (n *neighbours) stalls(links []*link.Link) bool {
+	var now []link.NodeID
+	for _, l := range links {
+		if l.Stalled() {
+			now = append(now, l.Peer())
+		}
+	}
+	slices.Sort(now)
+	changed := !slices.Equal(now, n.stalled)
+	n.stalled = now
+	return changed
+}
+
+// exchange takes over what links have measured and tells it to the neighbours.
+func (n *neighbours) exchange(links []*link.Link, now time.Time) {
+	edges := make([]route.Edge, 0, len(links))
+	for _, l := range links {
+		r := l.Row()
+		edges = append(edges, route.Edge{To: l.Peer(), RTT: r.RTT, Loss: r.Loss, Late: r.Late, Queue: r.Queue, Up: !l.Stalled()})
+	}
+	n.table.SetRow(n.self, edges, now)
+	for l := range n.tellings {
+		if !slices.Contains(links, l) {
+			delete(n.tellings, l)
+		}
+	}
+	for _, l := range links {
+		t := n.tellings[l]
+		if t == nil {
+			t = route.NewTelling(l.Peer())
+			n.tellings[l] = t
+		}
+		for _, message := range n.table.Tell(t, now) {
+			if l.Notify(route.KindRow, message) != nil {
+				break // the link ends
+			}
+		}
+	}
+}

@@ -1,0 +1,189 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestFirstNode wants a node without any configuration to be usable, alone, and the same after a restart.
+func TestFirstNode(t *testing.T) {
+	cfg := config(t)
+	n := start(t, cfg)
+	id, cluster := n.Self().ID, n.ID()
+	if n.FirstInvitation() == "" {
+		t.Error("no invitation on the first start")
+	}
+	if all := n.Nodes(); len(all) != 1 || all[0].ID != id {
+		t.Errorf("nodes: %+v", all)
+	}
+	if err := n.end(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	for _, f := range []string{keyFile, clusterFile, invitationsFile} {
+		if info, err := os.Stat(filepath.Join(cfg.Dir, f)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v %v", f, info, err)
+		}
+	}
+	if info, err := os.Stat(cfg.Dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("directory: %v %v", info, err)
+	}
+	again := start(t, cfg)
+	if again.Self().ID != id || again.ID() != cluster || again.FirstInvitation() != "" {
+		t.Errorf("after a restart: %s in %s, first invitation %q", again.Self().ID, again.ID(), again.FirstInvitation())
+	}
+}
+
+func TestAlone(t *testing.T) {
+	n := start(t, Config{Alone: true, Dir: t.TempDir(), Join: []string{"nonsense!"}, Name: "a"})
+	if len(n.Nodes()) != 1 || n.Self().ID == "" || n.FirstInvitation() != "" {
+		t.Errorf("nodes: %+v", n.Nodes())
+	}
+	if _, err := n.Invite(t.Context(), Invitation{TTL: time.Hour, Uses: 1}); err == nil {
+		t.Error("it invites")
+	}
+	if err := n.RotateKey(t.Context()); err == nil {
+		t.Error("it rotates")
+	}
+	called := make(chan struct{}, 8)
+	n.Watch(func() { called <- struct{}{} })
+	n.Update(func(s *Node) { s.State, s.ID = Draining, "x" })
+	<-called
+	if s := n.Self(); s.State != Draining || s.ID == "x" {
+		t.Errorf("after an update: %+v", s)
+	}
+	if _, err := n.Identify(n.member().credentials.cert); err != nil {
+		t.Errorf("its own certificate: %v", err)
+	}
+}
+
+// TestWithoutDirectory wants a node to run that may not write.
+func TestWithoutDirectory(t *testing.T) {
+	cfg := config(t)
+	file := filepath.Join(cfg.Dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Dir = filepath.Join(file, "mesh")
+	if n := start(t, cfg); len(n.Nodes()) != 1 {
+		t.Errorf("nodes: %+v", n.Nodes())
+	}
+}
+
+func TestDirectoryInUse(t *testing.T) {
+	cfg := config(t)
+	n := start(t, cfg)
+	other := cfg
+	other.Bind = host()
+	second := start(t, other) // a demonstration must not fail
+	if second.Self().ID == n.Self().ID || second.storage.durable() {
+		t.Error("two processes share an identity")
+	}
+	other.Bind, other.Join = host(), []string{n.invitation(Invitation{})}
+	if err := failing(t, other); !errors.Is(err, ErrInUse) {
+		t.Errorf("with an invitation: %v", err)
+	}
+}
+
+// TestJoin wants nodes to know each other, what they say of themselves, and that one left or died.
+func TestJoin(t *testing.T) {
+	nodes := cluster(t, 3)
+	a, b, c := nodes[0], nodes[1], nodes[2]
+	if got, ok := a.Node(b.Self().ID); !ok || got.Name != t.Name() || got.Region != "test" || got.Planes != Signaling|Media ||
+		len(got.Links) != 1 || got.Links[0] != b.Self().Links[0] || got.Authority {
+		t.Errorf("b as a sees it: %+v", got)
+	}
+	b.Update(func(n *Node) { n.State, n.Load = Draining, 0.5 })
+	eventually(t, 3*time.Second, func() string {
+		for _, n := range []*testNode{a, c} {
+			if got, _ := n.Node(b.Self().ID); got.State != Draining || got.Load != 0.5 {
+				return "no news of b"
+			}
+		}
+		return ""
+	})
+	changed := make(chan struct{}, 64)
+	c.Watch(func() { changed <- struct{}{} })
+	begin := time.Now()
+	b.end()
+	together(t, a, c)
+	<-changed
+	t.Logf("that b left was known everywhere after %v", time.Since(begin))
+	if a.Resolve(b.Self().ID) != nil || a.Resolve(c.Self().ID) == nil {
+		t.Error("links are resolved wrongly")
+	}
+}
+
+// TestDeath kills a node without a word.
+func TestDeath(t *testing.T) {
+	nodes := cluster(t, 4)
+	dead := nodes[3]
+	if err := dead.transport.NetTransport.Shutdown(); err != nil { // it goes on, unheard
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	eventually(t, 10*time.Second, func() string {
+		for _, n := range nodes[:3] {
+			if len(n.Nodes()) != 3 {
+				return "still there"
+			}
+		}
+		return ""
+	})
+	t.Logf("dead everywhere after %v", time.Since(begin))
+}
+
+// TestRestart wants a node that was killed to be back soon, also from another address, and with everybody but one of its peers gone.
+func TestRestart(t *testing.T) {
+	a := start(t, config(t))
+	cfg := config(t)
+	cfg.Join = []string{a.invitation(Invitation{})}
+	b := start(t, cfg)
+	c := join(t, a.invitation(Invitation{}))
+	together(t, a, b, c)
+	b.end()
+	together(t, a, c)
+	a.end()
+	cfg.Bind = host() // the invitation is used, and stays in the unit file
+	again := start(t, cfg)
+	if again.Self().ID != b.Self().ID {
+		t.Error("another identity after a restart")
+	}
+	together(t, again, c)
+}
+
+// TestTwin copies a data directory.
+func TestTwin(t *testing.T) {
+	a := start(t, config(t))
+	cfg := config(t)
+	cfg.Join = []string{a.invitation(Invitation{})}
+	b := start(t, cfg)
+	together(t, a, b)
+	twin := cfg
+	twin.Dir, twin.Bind = t.TempDir(), host()
+	for _, f := range []string{keyFile, clusterFile, peersFile} {
+		eventually(t, 10*time.Second, func() string {
+			content, err := os.ReadFile(filepath.Join(cfg.Dir, f))
+			if err != nil {
+				return err.Error()
+			}
+			if err := os.WriteFile(filepath.Join(twin.Dir, f), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return ""
+		})
+	}
+	other, err := Open(t.Context(), twin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	if err := other.Run(ctx); !errors.Is(err, ErrTwin) {
+		t.Errorf("the copy: %v", err)
+	}
+	together(t, a, b)
+}

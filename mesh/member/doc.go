@@ -1,0 +1,52 @@
+// Package member says which nodes there are, and lets new ones in.
+//
+// It stands on hashicorp/memberlist (SWIM gossip over UDP and TCP, port 7946), always encrypted. What every node must know
+// of every other is in 512 bytes of metadata ([Node]); rooms are never in it. A [Cluster] is made with [Open]:
+//
+//	c, err := member.Open(ctx, member.Config{Dir: filepath.Join(dataDir, "mesh"), Name: ..., GossipPort: 7946, LinkPort: 7947, ...})
+//	c.Watch(func() { ... c.Nodes() ... })            // before Run
+//	link.Config{Self: c.Self().ID, TLS: c.TLS(), Identify: c.Identify, Resolve: c.Resolve}
+//	text := c.FirstInvitation()                      // not empty: this start made the cluster; print it
+//	err = c.Run(ctx)                                 // leaves at the end; or c.Close() if it is never run
+//
+// # Failure detection
+//
+// Each node probes one other each P = 500 ms, in shuffled rounds, and waits so long for the answer (from 350 ms on by way of
+// others as well); so round trips up to 500 ms pass. With n nodes and s = max(1, log10 n), a dead node is known everywhere after about
+//
+//	first probe + P + between 4 s P and 8 s P of suspicion + spreading
+//
+// The first probe comes after P on average (after 4 P in 98 of 100 cases), suspicion lasts 4 s P when two others confirm it or
+// fewer than four nodes are there, and spreading takes log3(n) rounds of 100 ms plus half a round trip each. That is 3.3 s
+// on average up to 10 nodes, under 5 s on average up to 50, and 5.5 s at 100. A live node is declared dead only if for 2 s and more
+// none of the repeated suspicions reaches it, or none of its repeated objections gets out: at 3 % loss, 6 of 100 probes fail and begin a
+// suspicion, and each is told and denied at least five times over, so that one in some ten million ends wrongly. A process that stands still for less
+// than 2 s survives.
+//
+// # Trust
+//
+// The first node makes a gossip key and an Ed25519 certificate authority. A cluster's id is the authority's: lower-case
+// base32 of the first 10 bytes of the SHA-256 of its public key; a node's id is made from its own key in the same way. A
+// node is a member if it has a certificate of the authority (90 days, renewed after 60) and the gossip keys. The
+// authority's key is with the first node and those invited to hold it; other members pass what needs it on to one of them.
+//
+// New nodes come to the admission port (TCP, same number as the links' UDP port) of any member, with an invitation: the
+// authority's fingerprint, addresses, an expiry, and a one-time key, signed by the authority. They check the fingerprint before they say
+// anything. Only the member that made an invitation can redeem it, and it keeps nothing but a hash of the key; another
+// member, shown the signed part, carries the bytes of a TLS session between both, which it cannot read. Wrong, expired and used
+// invitations get the same answer. A process without an invitation sees that TLS is spoken there, and no more.
+//
+// Members use the same port among each other, with certificates on both sides, for gossip keys, renewals and to meet again.
+// Metadata is signed by its node and carries the authority's signature of the node's key ([pass]), so a member that has gone wrong can
+// neither speak for others nor invent nodes. It can still disturb failure detection: others object to being called dead.
+//
+// Gossip keys are a signed, numbered ring. A rotation adds a key, waits until every live node announces that it has it, makes it the one
+// that encrypts, and drops the old one a minute later. Nodes that see a higher number in somebody's metadata fetch the ring
+// from there; nodes that were away fetch it when they come back, for which their certificate is enough.
+//
+// # Meeting again
+//
+// Peers are remembered on disk. While any remembered peer is missing, or this node is alone, it calls on them and
+// on whatever discovery finds, from any side of a partition and however long it lasted. Discovery (package discovery) yields
+// addresses only: a process without an invitation or a certificate gains nothing by knowing them.
+package member

@@ -1,0 +1,2 @@
+// Package room keeps rooms that span nodes.
+package room

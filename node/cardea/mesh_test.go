@@ -1,0 +1,57 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"cardea/node/console"
+)
+
+// TestMeshCommands asks a console whose mesh is made up.
+func TestMeshCommands(t *testing.T) {
+	t.Chdir(t.TempDir())
+	rtt, loss := 150.26, 0.0123
+	var asked console.InviteRequest
+	server := httptest.NewServer(console.New(console.Config{
+		Access:  console.Access{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Metrics: http.NotFoundHandler(),
+		Mesh: &console.Mesh{
+			Nodes: func() []console.MeshNode {
+				return []console.MeshNode{
+					{ID: "aaaaaaaabbbbbbbb", Name: "one", Region: "eu", State: "ready", Self: true, Authority: true, Planes: []string{"signaling", "media"}, Load: 0.25, Version: "v1", Addresses: []string{"192.0.2.1:7947"}},
+					{ID: "ccccccccdddddddd", Name: "t\x1bwo", State: "draining", RTTMS: &rtt, Loss: &loss},
+				}
+			},
+			Invite: func(_ context.Context, r console.InviteRequest) (string, error) {
+				asked = r
+				return "cardea_text", nil
+			},
+			RotateKeys: func(context.Context) error { return nil },
+		},
+	}))
+	defer server.Close()
+	tests := []struct{ args, out string }{
+		{"nodes", "aaaaaa*  one   eu      ready     signaling,media  25 %  self      -       v1       192.0.2.1:7947\n"},
+		{"nodes", "cccccc   t?wo  -       draining  -                0 %   150.3 ms  1.23 %  -        -\n"},
+		{"nodes --json", `"rtt_ms": 150.26`},
+		{"token --ttl 90m --uses 3 --authority", "cardea_text\n"},
+		{"token --json", `"invitation": "cardea_text"`},
+		{"keys rotate", "the new key is in use on all nodes"},
+	}
+	for _, tt := range tests {
+		var out bytes.Buffer
+		if err := dispatch(t.Context(), append(strings.Fields(tt.args), "--url", server.URL), &out); err != nil || !strings.Contains(out.String(), tt.out) {
+			t.Errorf("%s: %v\n%s", tt.args, err, &out)
+		}
+		if strings.HasPrefix(tt.args, "token --ttl") && (asked != console.InviteRequest{TTLSeconds: int(90 * time.Minute / time.Second), Uses: 3, Authority: true}) {
+			t.Errorf("asked for %+v", asked)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+}

@@ -1,0 +1,147 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+)
+
+// Mesh is what the console shows and does of the mesh. Functions are called for every request, from many goroutines; those that return errors
+// end with the request.
+type Mesh struct {
+	Nodes      func() []MeshNode
+	Invite     func(ctx context.Context, r InviteRequest) (invitation string, err error)
+	RotateKeys func(ctx context.Context) error
+}
+
+// MeshNodes is the list of all nodes, the one asked included.
+type MeshNodes struct {
+	Nodes []MeshNode `json:"nodes"`
+}
+
+// MeshNode is one node as the one asked sees it.
+type MeshNode struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Region    string    `json:"region,omitempty"`
+	Version   string    `json:"version"`
+	State     string    `json:"state"`     // "ready" or "draining"
+	Self      bool      `json:"self"`      // it is the one asked
+	Authority bool      `json:"authority"` // it can admit new nodes
+	Planes    []string  `json:"planes"`    // of "signaling", "media" and "turn"
+	Addresses []string  `json:"addresses"` // of its links, best first
+	Load      float64   `json:"load"`      // share of what it takes, 0 to 1
+	Started   time.Time `json:"started"`
+	RTTMS     *float64  `json:"rtt_ms,omitempty"` // to it; absent while not known
+	Loss      *float64  `json:"loss,omitempty"`   // share of packets, before repair, to and from it; absent without a link
+	Linked    bool      `json:"linked"`           // a link to it is up
+}
+
+// InviteRequest asks for an invitation. What is zero takes the default.
+type InviteRequest struct {
+	TTLSeconds int  `json:"ttl_seconds,omitempty"` // 3600
+	Uses       int  `json:"uses,omitempty"`        // 1
+	Authority  bool `json:"authority,omitempty"`
+}
+
+// Invited is an invitation.
+type Invited struct {
+	Invitation string    `json:"invitation"`
+	Expires    time.Time `json:"expires"`
+}
+
+const (
+	defaultInviteTTL = 3600 // seconds
+	maxInviteTTL     = 30 * 24 * 3600
+	maxInviteUses    = 255
+	maxBody          = 4 << 10 // bytes, of a request
+)
+
+// check fills in defaults.
+func (r *InviteRequest) check() error {
+	if r.TTLSeconds == 0 {
+		r.TTLSeconds = defaultInviteTTL
+	}
+	if r.Uses == 0 {
+		r.Uses = 1
+	}
+	if r.TTLSeconds < 1 || r.TTLSeconds > maxInviteTTL {
+		return errors.New("ttl_seconds: want 1 to 2592000 (30 days)")
+	}
+	if r.Uses < 1 || r.Uses > maxInviteUses {
+		return errors.New("uses: want 1 to 255")
+	}
+	return nil
+}
+
+// handle adds the mesh's part of the API.
+func (m *Mesh) handle(closed func(pattern string, h http.HandlerFunc)) {
+	closed("GET /api/v1/nodes", func(w http.ResponseWriter, _ *http.Request) { answer(w, MeshNodes{m.Nodes()}) })
+	// What changes something must not be set off by a page of the outside that a browser on this machine has open.
+	guard := http.NewCrossOriginProtection()
+	change := func(pattern string, f func(r *http.Request, body []byte) (any, error)) {
+		closed(pattern, guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+				http.Error(w, "want application/json", http.StatusUnsupportedMediaType)
+				return
+			}
+			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+			if err != nil {
+				http.Error(w, "request too long", http.StatusRequestEntityTooLarge)
+				return
+			}
+			v, err := f(r, body)
+			if bad, ok := errors.AsType[badRequest](err); ok {
+				http.Error(w, bad.Error(), http.StatusBadRequest)
+				return
+			}
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusConflict)
+				return
+			}
+			answer(w, v)
+		})).ServeHTTP)
+	}
+	change("POST /api/v1/invitations", func(r *http.Request, body []byte) (any, error) {
+		var req InviteRequest
+		if err := json.Unmarshal(body, &req); err != nil {
+			return nil, badRequest{fmt.Errorf("not a proper request: %w", err)}
+		}
+		if err := req.check(); err != nil {
+			return nil, badRequest{err}
+		}
+		text, err := m.Invite(r.Context(), req)
+		return Invited{text, time.Now().Add(time.Duration(req.TTLSeconds) * time.Second)}, err
+	})
+	change("POST /api/v1/keys/rotate", func(r *http.Request, _ []byte) (any, error) {
+		return struct{}{}, m.RotateKeys(r.Context())
+	})
+}
+
+// badRequest is the asker's fault.
+type badRequest struct{ error }
+
+// Unwrap returns what is wrong.
+func (b badRequest) Unwrap() error { return b.error }
+
+// Nodes asks for the nodes of the mesh.
+func (c Client) Nodes(ctx context.Context) ([]MeshNode, error) {
+	var n MeshNodes
+	err := c.get(ctx, "/api/v1/nodes", &n)
+	return n.Nodes, err
+}
+
+// Invite asks for an invitation.
+func (c Client) Invite(ctx context.Context, r InviteRequest) (i Invited, err error) {
+	return i, c.post(ctx, "/api/v1/invitations", r, &i)
+}
+
+// RotateKeys asks for new gossip keys, and waits until they are in use.
+func (c Client) RotateKeys(ctx context.Context) error {
+	return c.post(ctx, "/api/v1/keys/rotate", struct{}{}, &struct{}{})
+}

@@ -1,0 +1,105 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// meshConfig is a console's with a mesh that remembers what it was asked.
+func meshConfig(asked *[]InviteRequest) Config {
+	cfg := config()
+	rtt := 81.5
+	cfg.Mesh = &Mesh{
+		Nodes: func() []MeshNode { return []MeshNode{{ID: "a", Self: true}, {ID: "b", RTTMS: &rtt}} },
+		Invite: func(_ context.Context, r InviteRequest) (string, error) {
+			*asked = append(*asked, r)
+			if r.Authority {
+				return "", errors.New("this node does not hold the authority's key")
+			}
+			return "cardea_x", nil
+		},
+		RotateKeys: func(context.Context) error { return nil },
+	}
+	return cfg
+}
+
+func TestMeshAccess(t *testing.T) {
+	var asked []InviteRequest
+	h := New(meshConfig(&asked))
+	tests := []struct {
+		name, method, path, remote string
+		header                     map[string]string
+		body                       string
+		status                     int
+		answer                     string
+	}{
+		{"nodes", "GET", "/api/v1/nodes", "127.0.0.1:1", nil, "", 200, `"rtt_ms":81.5`},
+		{"nodes to a stranger", "GET", "/api/v1/nodes", "192.0.2.1:1", nil, "", 401, ""},
+		{"invitation", "POST", "/api/v1/invitations", "127.0.0.1:1", nil, `{"uses": 2}`, 200, `"invitation":"cardea_x"`},
+		{"invitation to a stranger", "POST", "/api/v1/invitations", "192.0.2.1:1", nil, "{}", 401, ""},
+		{"with the token", "POST", "/api/v1/invitations", "192.0.2.1:1", map[string]string{"Authorization": "Bearer secret"}, "{}", 200, "cardea_x"},
+		{"from a page of another origin", "POST", "/api/v1/invitations", "127.0.0.1:1", map[string]string{"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}, "{}", 403, ""},
+		{"from a form", "POST", "/api/v1/keys/rotate", "127.0.0.1:1", map[string]string{"Content-Type": "text/plain"}, "{}", 415, ""},
+		{"without asking", "GET", "/api/v1/invitations", "127.0.0.1:1", nil, "", 404, ""},
+		{"no JSON", "POST", "/api/v1/invitations", "127.0.0.1:1", nil, "uses=2", 400, "not a proper request"},
+		{"too many uses", "POST", "/api/v1/invitations", "127.0.0.1:1", nil, `{"uses": 256}`, 400, "uses: want"},
+		{"for too long", "POST", "/api/v1/invitations", "127.0.0.1:1", nil, `{"ttl_seconds": -1}`, 400, "ttl_seconds: want"},
+		{"too long", "POST", "/api/v1/invitations", "127.0.0.1:1", nil, strings.Repeat(" ", 5000) + "{}", 413, ""},
+		{"what the node cannot do", "POST", "/api/v1/invitations", "127.0.0.1:1", nil, `{"authority": true}`, 409, "does not hold"},
+		{"rotate", "POST", "/api/v1/keys/rotate", "127.0.0.1:1", nil, "{}", 200, "{}"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := httptest.NewRequest(tt.method, tt.path, strings.NewReader(tt.body))
+			r.RemoteAddr, r.Host = tt.remote, "127.0.0.1:9600"
+			r.Header.Set("Content-Type", "application/json")
+			for k, v := range tt.header {
+				r.Header.Set(k, v)
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.answer) {
+				t.Errorf("%d %.100s", w.Code, w.Body)
+			}
+		})
+	}
+	want := []InviteRequest{{TTLSeconds: 3600, Uses: 2}, {TTLSeconds: 3600, Uses: 1}, {TTLSeconds: 3600, Uses: 1, Authority: true}}
+	if d := cmp.Diff(want, asked); d != "" {
+		t.Error(d)
+	}
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodGet, "/api/v1/nodes", nil)
+	r.RemoteAddr, r.Host = "127.0.0.1:1", "127.0.0.1"
+	New(config()).ServeHTTP(w, r)
+	if w.Code != http.StatusNotFound {
+		t.Errorf("without a mesh: %d", w.Code)
+	}
+}
+
+func TestMeshClient(t *testing.T) {
+	var asked []InviteRequest
+	server := httptest.NewServer(New(meshConfig(&asked)))
+	defer server.Close()
+	c := Client{URL: server.URL, HTTP: server.Client()}
+	nodes, err := c.Nodes(t.Context())
+	if err != nil || len(nodes) != 2 || !nodes[0].Self || *nodes[1].RTTMS != 81.5 {
+		t.Errorf("nodes: %+v %v", nodes, err)
+	}
+	i, err := c.Invite(t.Context(), InviteRequest{TTLSeconds: 60})
+	if err != nil || i.Invitation != "cardea_x" || time.Until(i.Expires) > time.Minute {
+		t.Errorf("invitation: %+v %v", i, err)
+	}
+	if _, err = c.Invite(t.Context(), InviteRequest{Authority: true}); err == nil || !strings.Contains(err.Error(), "409 Conflict: this node does not hold") {
+		t.Errorf("what cannot be: %v", err)
+	}
+	if err := c.RotateKeys(t.Context()); err != nil {
+		t.Errorf("rotate: %v", err)
+	}
+}

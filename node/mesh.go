@@ -1,0 +1,162 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"cardea/mesh"
+	"cardea/mesh/member"
+	"cardea/node/config"
+	"cardea/node/console"
+)
+
+// joinMesh makes the node a member of its mesh, or of one of its own, and opens the ports for other nodes.
+func (n *Node) joinMesh(ctx context.Context) error {
+	c := n.cfg.Mesh
+	log := n.log.With("plane", "mesh")
+	mc := member.Config{
+		Dir: filepath.Join(n.cfg.Node.DataDir, "mesh"), Alone: !c.Enabled,
+		Name: n.name, Region: n.cfg.Node.Region, Version: Version(), Planes: member.Signaling | member.Media,
+		Bind: meshBind(n.cfg), GossipPort: c.GossipPort, LinkPort: c.LinkPort, Advertise: meshAdvertise(n.cfg),
+		DNS: c.DNS, Redis: string(c.Redis), Log: log,
+	}
+	if n.cfg.TURN.Enabled {
+		mc.Planes |= member.TURN
+	}
+	for _, j := range c.Join {
+		mc.Join = append(mc.Join, string(j))
+	}
+	cluster, err := member.Open(ctx, mc)
+	if err != nil {
+		return err
+	}
+	n.cluster = cluster
+	listen, err := linkAddresses(n.cfg)
+	if err != nil {
+		cluster.Close()
+		return err
+	}
+	if n.mesh, err = mesh.New(mesh.Config{Cluster: cluster, Listen: listen, Far: n.media.Far(), Store: n.keeper.store(), Log: log}); err != nil {
+		cluster.Close()
+		return err
+	}
+	n.services = append(n.services,
+		service{"mesh", n.mesh.Run},
+		service{"load to tell", n.tellLoad},
+	)
+	return nil
+}
+
+// meshBind returns the address that is listened on for other nodes; not valid for all.
+func meshBind(cfg *config.Config) netip.Addr {
+	if cfg.Mesh.Address.IsValid() {
+		return cfg.Mesh.Address
+	}
+	return cfg.Node.Bind
+}
+
+// meshAdvertise returns the addresses under which other nodes reach this one, when those it has are not.
+func meshAdvertise(cfg *config.Config) []netip.Addr {
+	if len(cfg.Mesh.Advertise) > 0 {
+		return cfg.Mesh.Advertise
+	}
+	var public []netip.Addr
+	for _, m := range cfg.Node.Advertise {
+		public = append(public, m.Public)
+	}
+	return public
+}
+
+// linkAddresses returns where links are listened for: without a choice at all addresses, of both families as far as the host has
+// them, so that its routes decide which is used.
+func linkAddresses(cfg *config.Config) ([]netip.AddrPort, error) {
+	if !cfg.Mesh.Enabled {
+		return nil, nil
+	}
+	if a := meshBind(cfg); a.IsValid() && !a.IsUnspecified() {
+		return []netip.AddrPort{netip.AddrPortFrom(a, cfg.Mesh.LinkPort)}, nil
+	}
+	found, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list the host's addresses: %w", err)
+	}
+	var all []netip.AddrPort
+	for _, a := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		if b := meshBind(cfg); b.IsValid() && b.Is4() != a.Is4() {
+			continue
+		}
+		for _, f := range found {
+			if p, err := netip.ParsePrefix(f.String()); err == nil && p.Addr().Is4() == a.Is4() {
+				all = append(all, netip.AddrPortFrom(a, cfg.Mesh.LinkPort))
+				break
+			}
+		}
+	}
+	return all, nil
+}
+
+// tellInterval is how often the node's load is told to the others; they are told of what has changed noticeably.
+const tellInterval = 5 * time.Second
+
+// tellLoad tells the others how busy this node is, and that it goes when it does.
+func (n *Node) tellLoad(ctx context.Context) error {
+	clock := time.NewTicker(tellInterval)
+	defer clock.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			n.cluster.Update(func(m *member.Node) { m.State = member.Draining })
+			return nil
+		case <-clock.C:
+			share := n.load.Load().Share
+			n.cluster.Update(func(m *member.Node) { m.Load = min(max(share, 0), 1) })
+		}
+	}
+}
+
+// consoleMesh is what the console shows and does of the mesh.
+func (n *Node) consoleMesh() *console.Mesh {
+	return &console.Mesh{
+		Nodes: func() []console.MeshNode { return meshNodes(n.mesh.Nodes()) },
+		Invite: func(ctx context.Context, r console.InviteRequest) (string, error) {
+			return n.cluster.Invite(ctx, member.Invitation{TTL: time.Duration(r.TTLSeconds) * time.Second, Uses: r.Uses, Authority: r.Authority})
+		},
+		RotateKeys: func(ctx context.Context) error { return n.cluster.RotateKey(ctx) },
+	}
+}
+
+func meshNodes(all []mesh.Status) []console.MeshNode {
+	nodes := make([]console.MeshNode, 0, len(all))
+	for i := range all {
+		s := &all[i]
+		c := console.MeshNode{
+			ID: string(s.ID), Name: s.Name, Region: s.Region, Version: s.Version, State: s.State.String(), Self: s.Self,
+			Authority: s.Authority, Planes: s.Planes.Names(), Load: s.Load, Started: s.Started, Linked: s.Linked,
+		}
+		for _, a := range s.Links {
+			c.Addresses = append(c.Addresses, a.String())
+		}
+		if s.RTT > 0 {
+			ms := float64(s.RTT) / float64(time.Millisecond)
+			c.RTTMS = &ms
+		}
+		if s.Linked {
+			c.Loss = &s.Loss
+		}
+		nodes = append(nodes, c)
+	}
+	return nodes
+}
+
+// announceInvitation tells once, at the first start of a cluster, how others come in. The invitation is worth something for an
+// hour; whoever reads the node's output may have it.
+func (n *Node) announceInvitation() {
+	if text := n.cluster.FirstInvitation(); text != "" {
+		n.log.Info("this node began a cluster; others join it within an hour by the command; later, \"cardea token\" prints another",
+			"command", "cardea run --join "+text)
+	}
+}
