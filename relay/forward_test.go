@@ -167,3 +167,44 @@ func TestForwardSubstream(t *testing.T) {
 		t.Error("goes on after the end")
 	}
 }
+
+// TestForwardDemand: a forwarder wants its substream, or the best there is and until that comes the one that it has.
+func TestForwardDemand(t *testing.T) {
+	d := newForwarded(t, plane.Forwarder{Substream: 0})
+	if got := d.stream.Demanded(1e6); got != 0b01 {
+		t.Errorf("a forwarder of substream 0 wants %02b", got)
+	}
+	d = newForwarded(t, plane.Forwarder{Substream: -1})
+	if got := d.stream.Demanded(1e6); got != 0b10 {
+		t.Errorf("a forwarder of the best wants %02b", got)
+	}
+	d.stream.Hint(0, 1000, 30, 1e6)
+	d.stream.Hint(1, 0, 0, 1e6)
+	d.send(0, 1, 10, true)
+	if got := d.stream.Demanded(10e6); got != 0b01 {
+		t.Errorf("while only the lower one flows: %02b", got)
+	}
+	d.stream.Hint(1, 1000, 30, 10e6)
+	if got := d.stream.Demanded(10e6); got != 0b11 {
+		t.Errorf("when the higher one could: %02b", got)
+	}
+}
+
+// TestFar: what the mesh gets is the media plane's own.
+func TestFar(t *testing.T) {
+	r := newRelay(t)
+	t.Cleanup(r.Release)
+	far := r.Far()
+	if far.Streams != r.env.Streams || far.Channels != r.env.Channels || far.Fault == nil {
+		t.Errorf("%+v", far)
+	}
+	if a, b := far.Now(), far.Now(); a < 1 || b < a || far.NTP(b)-far.NTP(a) > 1<<32 {
+		t.Errorf("times %d and %d", a, b)
+	}
+	out := far.NewOutbox()
+	copy(out.Reserve(0, r.sockets[0].LocalAddr(), 1), "x")
+	out.Commit(1)
+	if err := out.Flush(); err != nil {
+		t.Errorf("outbox for the media sockets: %v", err)
+	}
+}

@@ -88,7 +88,7 @@ export class Regions {
     const { namespace } = this.sites[site];
     await writeFile(wrapper, `#!/bin/sh\nexec ip netns exec ${namespace} ${process.env.CHROMIUM ?? '/usr/bin/chromium'} "$@"\n`);
     await chmod(wrapper, 0o755);
-    return this.browsers[site] ??= await chromium.launch({ executablePath: wrapper, args: flags });
+    return this.browsers[site] ??= await chromium.launch({ executablePath: wrapper, args: [...flags, '--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests'] });
   }
 
   // client opens a page at a site, with a session on a node. The page comes from nowhere: localhost is a secure context.

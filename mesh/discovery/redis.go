@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 const (
@@ -31,7 +33,10 @@ func OpenRegistry(url, cluster string) (*Registry, error) {
 		return nil, errors.New("want redis://[USER:PASSWORD@]HOST[:PORT][/DB]") // the parser's error may quote the password
 	}
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = redisTime, redisTime, redisTime
-	o.PoolSize, o.MaxRetries = 1, -1 // whoever asks asks again
+	o.PoolSize, o.MaxRetries, o.DialerRetries = 1, -1, 1 // whoever asks asks again
+	o.DisableIdentity = true
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	logging.Disable() // the library's, which writes to standard error what it returns as well
 	return &Registry{redis.NewClient(o), "cardea:nodes:" + cluster + ":"}, nil
 }
 

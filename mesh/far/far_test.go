@@ -34,6 +34,9 @@ func TestCalls(t *testing.T) {
 		ok(t, p.Negotiate(ctx, "a", session))
 		ok(t, p.AddCandidates(ctx, "a", []plane.Candidate{{Address: "192.0.2.7", Port: 1}}, true))
 		ok(t, p.Publish(ctx, "a", []plane.Publication{{Mid: "0", Stream: stream, Talking: &plane.Talking{Packets: 1}}}))
+		if at, there := p.Publisher("r", "p"); at != "m" || !there {
+			t.Errorf("the publisher is at %q", at)
+		}
 		ok(t, p.Subscribe(ctx, "a", []plane.Subscription{{Mid: "0", Stream: stream, Substream: -1, PlayoutDelay: &plane.PlayoutDelay{Max: 1}}}))
 		ok(t, p.Keyframe(ctx, stream))
 		ok(t, p.Forward(ctx, plane.Forwarder{ID: "f", Stream: stream, SRTPKey: []byte{1}}))
@@ -63,7 +66,7 @@ func TestCalls(t *testing.T) {
 			t.Errorf("left: %+v, %v", peer, media.Forwarders())
 		}
 		is(t, p.Publish(ctx, "a", nil), plane.ErrNoPeer)
-		if len(p.places.peers)+len(p.places.nodes)+len(p.places.sessions)+len(p.places.published)+len(p.places.wanted)+len(p.places.forwarders) != 0 {
+		if len(p.places.peers)+len(p.places.nodes)+len(p.places.sessions)+len(p.places.published)+len(p.places.publishers)+len(p.places.wanted)+len(p.places.forwarders) != 0 {
 			t.Errorf("remembered: %+v", p.places)
 		}
 	})

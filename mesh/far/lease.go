@@ -90,18 +90,16 @@ func (r *register) lease(n leaseName, now time.Time) (*lease, error) {
 	var others []*lease
 	for m, l := range r.leases {
 		if m.node == n.node {
+			l.past = true
 			others = append(others, l)
 		}
 	}
 	if len(others) >= maxLeases {
 		oldest := slices.MinFunc(others, func(a, b *lease) int { return a.heard.Compare(b.heard) })
 		oldest.heard = time.Time{} // the next sweep ends it
-		if !oldest.past || len(others) > maxLeases {
-			return nil, fmt.Errorf("%w: too many leases", plane.ErrOverloaded)
-		}
 	}
-	for _, l := range others {
-		l.past = true
+	if len(others) > maxLeases {
+		return nil, fmt.Errorf("%w: too many leases", plane.ErrOverloaded)
 	}
 	return r.add(n, now), nil
 }

@@ -23,6 +23,7 @@ type places struct {
 	nodes      map[link.NodeID]map[plane.PeerID]struct{}
 	sessions   map[string]map[link.NodeID]int // peers of each session at each node
 	published  map[plane.StreamID]plane.PeerID
+	publishers map[plane.StreamID]map[link.NodeID]int // lines published, by stream without its mid, at each node
 	wanted     map[plane.StreamID]map[link.NodeID]int // peers that subscribe, at each node
 	forwarders map[string]plane.PeerID
 }
@@ -31,7 +32,8 @@ func newPlaces() *places {
 	return &places{
 		peers: make(map[plane.PeerID]*place), nodes: make(map[link.NodeID]map[plane.PeerID]struct{}),
 		sessions: make(map[string]map[link.NodeID]int), published: make(map[plane.StreamID]plane.PeerID),
-		wanted: make(map[plane.StreamID]map[link.NodeID]int), forwarders: make(map[string]plane.PeerID),
+		publishers: make(map[plane.StreamID]map[link.NodeID]int),
+		wanted:     make(map[plane.StreamID]map[link.NodeID]int), forwarders: make(map[string]plane.PeerID),
 	}
 }
 
@@ -45,11 +47,11 @@ func (s *places) add(id plane.PeerID, node link.NodeID, session string) (moved b
 	return session != "" && count(s.sessions, session, node, 1)
 }
 
-// remove forgets a peer and returns the forwarders that were for what it published.
-func (s *places) remove(id plane.PeerID) (moved bool, forwarders []string) {
+// remove forgets a peer; moved is add's.
+func (s *places) remove(id plane.PeerID) (moved bool) {
 	p := s.peers[id]
 	if p == nil {
-		return false, nil
+		return false
 	}
 	s.publish(id, nil)
 	s.subscribe(id, nil)
@@ -60,7 +62,7 @@ func (s *places) remove(id plane.PeerID) (moved bool, forwarders []string) {
 	if delete(s.nodes[p.node], id); len(s.nodes[p.node]) == 0 {
 		delete(s.nodes, p.node)
 	}
-	return p.session != "" && count(s.sessions, p.session, p.node, -1), p.forwarders
+	return p.session != "" && count(s.sessions, p.session, p.node, -1)
 }
 
 // count counts what a key has at a node, and tells whether that began or ended.
@@ -104,11 +106,18 @@ func (s *places) publish(id plane.PeerID, streams []plane.StreamID) {
 		if s.published[stream] == id {
 			delete(s.published, stream)
 		}
+		count(s.publishers, publisher(stream), p.node, -1)
 	}
 	p.publishes = streams
 	for _, stream := range streams {
 		s.published[stream] = id
+		count(s.publishers, publisher(stream), p.node, 1)
 	}
+}
+
+// publisher is what all streams of a publisher have in common.
+func publisher(id plane.StreamID) plane.StreamID {
+	return plane.StreamID{Room: id.Room, Publisher: id.Publisher}
 }
 
 // subscribe notes what a peer is sent.

@@ -146,7 +146,7 @@ func (p *Planes) forget(id plane.PeerID) {
 		return
 	}
 	session := at.session
-	if moved, _ := p.places.remove(id); moved {
+	if p.places.remove(id) {
 		p.placed(session)
 	}
 }

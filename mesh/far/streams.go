@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"cardea/relay/link"
 	"cardea/relay/plane"
@@ -19,6 +21,18 @@ func (p *Planes) of(find func(*places) (link.NodeID, bool)) plane.Plane {
 		}
 	}
 	return p.cfg.Local
+}
+
+// Publisher returns the media node where a participant, whose session is this node's, publishes to a room; false when it
+// publishes nothing. Rooms on other nodes need it: that is where the participant's streams come from, and not from here.
+func (p *Planes) Publisher(room, participant string) (link.NodeID, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.places.publishers[plane.StreamID{Room: room, Publisher: participant}]
+	if len(at) == 0 {
+		return "", false
+	}
+	return slices.Min(slices.Collect(maps.Keys(at))), true
 }
 
 // Keyframe implements [plane.Plane].

@@ -40,8 +40,8 @@ func fill(v reflect.Value, serial *int) {
 		fill(v.Index(0), serial)
 		fill(v.Index(1), serial)
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(v.Field(i), serial)
+		for _, f := range v.Fields() {
+			fill(f, serial)
 		}
 	default:
 		panic("fill: " + v.Type().String())
@@ -95,10 +95,14 @@ func TestBytes(t *testing.T) {
 		{request{Lease: 300, Number: 1, Body: []byte{9}}, "08ac0210011a0109"},
 		{reply{Fault: faultStale, Text: "old"}, "080412036f6c64"},
 		{openMessage{"a", plane.PeerOptions{NoMediaTimer: 1, SlowLinkThreshold: 2, Label: "l", Session: "s", Client: "c"}}, "0a0161120d080210041a016c2201732a0163"},
-		{candidatesMessage{"a", []plane.Candidate{{Foundation: "1", Component: 1, Protocol: "udp", Priority: 5, Address: "x", Port: 9, Type: "host"}}, true},
-			"0a016112170a013110011a0375647020052a017830093a04686f73741801"},
-		{subscribeMessage{"a", []plane.Subscription{{Mid: "0", Stream: plane.StreamID{Room: "r", Publisher: "p", Mid: "m"}, Substream: -1}}},
-			"0a016112100a013012090a01721201701a016d2001"},
+		{
+			candidatesMessage{"a", []plane.Candidate{{Foundation: "1", Component: 1, Protocol: "udp", Priority: 5, Address: "x", Port: 9, Type: "host"}}, true},
+			"0a016112170a013110011a0375647020052a017830093a04686f73741801",
+		},
+		{
+			subscribeMessage{"a", []plane.Subscription{{Mid: "0", Stream: plane.StreamID{Room: "r", Publisher: "p", Mid: "m"}, Substream: -1}}},
+			"0a016112100a013012090a01721201701a016d2001",
+		},
 		{eventsReply{7, []plane.Event{{Number: 1, Peer: "a", Type: plane.EventUp, Temporal: -1}}}, "08071209080112016118016001"},
 	} {
 		if got := hex.EncodeToString(wire.Marshal(tt.message)); got != tt.want {

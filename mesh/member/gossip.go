@@ -20,8 +20,8 @@ import (
 const (
 	probeInterval = 500 * time.Millisecond
 	probeTimeout  = 350 * time.Millisecond // then others are asked to try, while the answer may still come
-	suspicionMult = 4
-	suspicionMax  = 2 // times the least
+	suspicionMult = 3
+	suspicionMax  = 3 // times the least, while nobody confirms it
 	retransmits   = 5 // times log10(n+1), rounded up
 	// gossipInterval costs nothing while there is nothing to tell.
 	gossipInterval = 100 * time.Millisecond

@@ -232,7 +232,7 @@ func (c *Cluster) meet(ctx context.Context, p peer) error {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	r, err := c.ask(ctx, p.Links, p.ID, &request{Meet: &meetRequest{c.instance, c.started.UnixNano()}})
-	gossip := p.Gossip
+	var gossip []netip.AddrPort
 	switch {
 	case err != nil && p.ID == "": // a seed may be where somebody gossips
 		gossip = p.Links

@@ -37,6 +37,6 @@
 // lanes.go allots SCTP streams, message.go is what nodes say over them. They know neither goroutines nor clocks. line.go is
 // one association with its goroutines, post.go joins all.
 //
-// Locks, in the order in which they may be taken: Post.mu, the directory's, the channel's, room.mu; Post.mu, intake.mu, the
-// channel's (of a client); any of them, line.mu. correspondent.mu and Post.todo's are taken with nothing taken after.
+// Locks, in the order in which they may be taken: Post.mu, then the directory's, a channel's, room.mu and line.mu; or Post.mu,
+// then intake.mu, a channel's and line.mu; or Post.mu, then correspondent.mu and todo.mu, with Config's functions called.
 package post

@@ -29,8 +29,9 @@ const (
 
 	// longestTimeout bounds the wait for an acknowledgement, in ms: after a partition SCTP goes on within this.
 	longestTimeout = 2000
-	// leastWindow is the congestion window that is left after a timeout, in bytes: a route that failed says nothing of congestion.
-	leastWindow = 4 * maxPayload
+	// leastWindow is the least congestion window, in bytes. SCTP takes every loss for congestion, but links see to congestion
+	// themselves, and datagrams are lost where routes fail as well.
+	leastWindow = 32 << 10
 
 	// ackDelay and ackEvery say when messages are acknowledged: after so long or so many.
 	ackDelay = 100 * time.Millisecond

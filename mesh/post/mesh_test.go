@@ -1,6 +1,7 @@
 package post
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -161,6 +162,40 @@ func TestPartialReliability(t *testing.T) {
 		}
 		if len(got) != len(kinds) {
 			t.Errorf("%d kinds came", len(got))
+		}
+	})
+}
+
+// The largest messages pass, with losses, and small ones of another line beside them do not wait for all of them.
+func TestLargeMessages(t *testing.T) {
+	simulate(t, func(t *testing.T, n *network) {
+		a, b := n.start("a"), n.start("b")
+		large, small := a.publish(chat), a.publish(line1("8"))
+		e, f := b.listen(chat), b.listen(line1("8"))
+		time.Sleep(time.Second)
+		n.change(func() { n.loss = 0.01 })
+		const messages = 40
+		began := time.Now()
+		for i := range messages {
+			large.Say(data.Message{Data: bytes.Repeat([]byte{byte(i)}, MaxMessage)})
+		}
+		for i := range 10 {
+			small.Say(text(i))
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		got, times := e.record()
+		for i, m := range got {
+			if len(m.Data) != MaxMessage || m.Data[0] != byte(i) || m.Data[MaxMessage-1] != byte(i) {
+				t.Fatalf("message %d is not what was said", i)
+			}
+		}
+		if len(got) != messages {
+			t.Fatalf("%d came", len(got))
+		}
+		_, beside := f.record()
+		if len(beside) != 10 || beside[9].Sub(began) > times[messages-1].Sub(began)/2 {
+			t.Errorf("%d small ones came, the last after %v, the last large one after %v", len(beside), beside[9].Sub(began), times[messages-1].Sub(began))
 		}
 	})
 }

@@ -233,13 +233,15 @@ func simulate(t *testing.T, f func(t *testing.T, n *network)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
-		f(t, n)
-		for _, s := range n.nodes {
-			if s.Post != nil {
-				s.stop()
+		defer func() {
+			for _, s := range n.nodes {
+				if s.Post != nil {
+					s.stop()
+				}
 			}
-		}
-		time.Sleep(time.Minute) // for datagrams on the way and timers of SCTP that end by themselves
+			time.Sleep(time.Minute) // for datagrams on the way and timers of SCTP that end by themselves
+		}()
+		f(t, n)
 	})
 }
 

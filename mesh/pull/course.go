@@ -115,7 +115,7 @@ func (c *course) stir() {
 
 // audience passes on what the stream's sinks want.
 func (p *Puller) audience(c *course, now int64) {
-	if c.stream == nil {
+	if c.stream == nil || c.p.courses[c.id] != c {
 		return
 	}
 	c.want.demanded(c.stream.Demanded(now), now)

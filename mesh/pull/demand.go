@@ -32,9 +32,8 @@ func (d *demand) begin(layers uint8, now int64) {
 	d.update(layers, now)
 }
 
-// update takes which layers are wanted now, and tells whether what is asked for changed.
-func (d *demand) update(layers uint8, now int64) (changed bool) {
-	was := d.layers
+// update takes which layers are wanted now.
+func (d *demand) update(layers uint8, now int64) {
 	d.layers = 0
 	for i := range d.wanted {
 		if layers&(1<<i) != 0 {
@@ -44,7 +43,6 @@ func (d *demand) update(layers uint8, now int64) (changed bool) {
 			d.layers |= 1 << i
 		}
 	}
-	return d.layers != was
 }
 
 // keyframes returns of the layers that somebody waits for a keyframe of those that may be asked for now. A keyframe of a layer

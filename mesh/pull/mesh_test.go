@@ -267,6 +267,38 @@ func TestPublisherComesLateLeavesAndMoves(t *testing.T) {
 	})
 }
 
+// A mute is no reason to look for another parent, and ends as quickly as it does for those at the publisher's node.
+func TestMutedPublisher(t *testing.T) {
+	inWorld(t, regions, []string{"a1", "b1", "b2", "b3"}, func(w *world) {
+		pub := w.nodes["a1"].publish(cam)
+		viewers := []*viewer{w.nodes["b1"].view(cam, -1), w.nodes["b2"].view(cam, -1), w.nodes["b3"].view(cam, -1)}
+		w.sleep(10 * time.Second)
+		pub.s.SetMuted(true)
+		w.sleep(10 * time.Second)
+		before := uint64(0)
+		for _, n := range w.order {
+			before += n.p.Metrics().Asked.Load()
+		}
+		for _, v := range viewers {
+			v.seen()
+		}
+		pub.s.SetMuted(false)
+		w.sleep(3 * time.Second)
+		for _, v := range viewers {
+			if s := v.seen(); s.pictures < 80 || s.streams != 0 {
+				t.Errorf("viewer at %s: %+v", v.n.id, s)
+			}
+		}
+		after := uint64(0)
+		for _, n := range w.order {
+			after += n.p.Metrics().Asked.Load()
+		}
+		if after != before {
+			t.Errorf("%d wants more after the mute", after-before)
+		}
+	})
+}
+
 // A quick change of subscribers costs nothing, and many keyframe requests become few.
 func TestKeyframeRequestsAreMerged(t *testing.T) {
 	inWorld(t, regions, []string{"a1", "b1", "b2", "b3"}, func(w *world) {

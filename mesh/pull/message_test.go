@@ -20,8 +20,10 @@ func TestMessages(t *testing.T) {
 		message any
 		hex     string
 	}{
-		{"want", &wantMessage{Flow: 5, Room: "r", Publisher: "p", Mid: "0", Layers: 4, Best: true, Route: []string{"x"}},
-			"0805" + "120172" + "1a0170" + "220130" + "2804" + "3001" + "3a0178"},
+		{
+			"want", &wantMessage{Flow: 5, Room: "r", Publisher: "p", Mid: "0", Layers: 4, Best: true, Route: []string{"x"}},
+			"0805" + "120172" + "1a0170" + "220130" + "2804" + "3001" + "3a0178",
+		},
 		{"unwant", &unwantMessage{Flow: 5}, "0805"},
 		{"layers", &layersMessage{Flow: 5, Layers: 3}, "0805" + "1003"},
 		{"keyframe", &keyframeMessage{Flow: 5, Layers: 3}, "0805" + "1003"},
@@ -32,8 +34,10 @@ func TestMessages(t *testing.T) {
 			Layers: 3, SVC: true, Flows: []flowMessage{{Layer: 1, Bits: 300, Rate: 1}},
 		}}, "0805" + "120168" + "1a2a" + "0809" + "1002" + "1a10" + "0a03767038" + "1060" + "1890bf05" + "2001" + "2a0178" +
 			"2003" + "2801" + "320e" + "0801" + "10ac02" + "19000000000000f03f"},
-		{"hints", &hintsMessage{Streams: []hintMessage{{Flow: 5, Sent: 7, Flows: []flowMessage{{Layer: 0, Bits: 1}}}}},
-			"0a08" + "0805" + "1007" + "1a02" + "1001"},
+		{
+			"hints", &hintsMessage{Streams: []hintMessage{{Flow: 5, Sent: 7, Flows: []flowMessage{{Layer: 0, Bits: 1}}}}},
+			"0a08" + "0805" + "1007" + "1a02" + "1001",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := encode(c.message)

@@ -140,6 +140,7 @@ func (p *Puller) layered(nb *neighbour, m *layersMessage) {
 	ch.layers, ch.best = m.Layers, false
 	if ch.outlet != nil {
 		ch.outlet.SetLayers(m.Layers)
+		ch.course.stir() // what is asked of the parent may have changed with it
 	}
 }
 

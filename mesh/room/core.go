@@ -104,7 +104,6 @@ type core struct {
 
 	peers   map[link.NodeID]*peer
 	ranking ranking // those that may hold records
-	retired bool    // this node is not among them
 
 	table    table
 	rosters  map[string]*roster

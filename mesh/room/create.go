@@ -144,7 +144,7 @@ func (c *core) onCreate(payload []byte) ([]byte, error) {
 	case !m.Sure && !c.sure(rec):
 		reply.Result = createdUnsure
 	default:
-		if err := c.apply(rec); err != nil {
+		if err := c.keep(rec); err != nil {
 			return nil, err
 		}
 	}
@@ -244,60 +244,94 @@ func (c *core) onFetch(payload []byte) ([]byte, error) {
 	return wire.Marshal(&reply), nil
 }
 
+// replicating brings a record to where it belongs.
+type replicating struct {
+	c       *core
+	rec     *record
+	done    func(error)
+	need    int // copies
+	copies  int
+	waiting int
+	failed  bool // somebody does not have it who should
+	here    bool // this node is one of the copies
+	must    bool // and is to be, before it is done
+}
+
 // replicate has a record kept where it belongs, except at a node that has it. It is done when two nodes have it, or the one that
-// there is, and the own disk if it is one of them; or when time is up and one has it: then this node keeps a copy until all have.
+// there is, and the own disk if it is one of them. If the others are slow, those after them in the order are asked, too. When
+// time is up, this node keeps a copy until all have it who should, and if that is the second one it is done as well.
 func (c *core) replicate(rec *record, has link.NodeID, done func(error)) {
 	o := c.keepers(rec)
-	acks, waiting, selfDone := 0, 0, o.index(c.self) < 0 || has == c.self
-	need := min(2, len(c.ranking), o.n)
+	p := &replicating{c: c, rec: rec, done: done, need: min(2, len(c.ranking)), here: has == c.self, must: o.index(c.self) >= 0}
 	if has != "" {
-		acks++
+		p.copies++
 	}
-	finished, failed := false, false
-	check := func(late bool) {
-		switch {
-		case finished:
-		case acks >= need && selfDone:
-			finished = true
-			done(nil)
-		case waiting == 0 || late:
-			finished = true
-			c.keepHere(rec)
-			if acks > 0 && selfDone {
-				done(nil)
-			} else {
-				done(ErrUnreachable)
-			}
-		}
-		if failed && waiting == 0 {
-			c.keepHere(rec)
-		}
-	}
-	m := storeMessage{Records: []recordMessage{*rec.message()}}
 	for _, to := range o.list() {
-		if to == has {
-			continue
+		if to != has {
+			p.store(to)
 		}
-		waiting++
-		c.call(to, KindStore, &m, answerWithin, func(_ []byte, err error) {
-			waiting--
-			switch {
-			case err == nil:
-				acks++
-				selfDone = selfDone || to == c.self
-			case to == c.self && !finished:
-				finished = true
-				done(err)
-			default:
-				failed = true
+	}
+	p.check(false)
+	if p.done == nil {
+		return
+	}
+	c.after(hedge, func() {
+		o := c.ranking.first(rec.hash, 2*replicas)
+		for _, to := range o.list()[min(replicas, o.n):] {
+			if p.done != nil && to != c.self && to != has && c.usable(to) {
+				p.store(to)
 			}
-			check(false)
-		})
+		}
+	})
+	c.after(answerWithin-50*time.Millisecond, func() { p.check(true) })
+}
+
+// store asks one node to keep the record.
+func (p *replicating) store(to link.NodeID) {
+	c := p.c
+	p.waiting++
+	c.call(to, KindStore, &storeMessage{Records: []recordMessage{*p.rec.message()}}, answerWithin, func(_ []byte, err error) {
+		p.waiting--
+		switch {
+		case err == nil:
+			p.copies++
+			p.here = p.here || to == c.self
+		case to == c.self:
+			p.finish(err)
+		default:
+			p.failed = true
+		}
+		p.check(false)
+	})
+}
+
+func (p *replicating) finish(err error) {
+	if done := p.done; done != nil {
+		p.done = nil
+		done(err)
 	}
-	if !finished {
-		c.after(answerWithin-50*time.Millisecond, func() { check(true) })
+}
+
+// check ends it if there is enough, or nothing more to wait for.
+func (p *replicating) check(late bool) {
+	switch {
+	case p.done == nil:
+	case p.copies >= p.need && (p.here || !p.must):
+		p.finish(nil)
+	case p.waiting == 0 || late:
+		if !p.here && !p.must {
+			p.copies++ // the one that is kept here now
+		}
+		p.c.keepHere(p.rec)
+		if p.copies >= p.need && (p.here || !p.must) {
+			p.finish(nil)
+		} else {
+			p.finish(ErrUnreachable)
+		}
 	}
-	check(false)
+	if p.failed && p.waiting == 0 {
+		p.c.keepHere(p.rec)
+	}
 }
 
 // keepHere keeps a record until all who are to keep it have it.
@@ -325,7 +359,7 @@ func (c *core) onStore(payload []byte) ([]byte, error) {
 	for i := range m.Records {
 		rec, err := m.Records[i].record(c.now)
 		if err == nil {
-			err = c.apply(rec)
+			err = c.keep(rec)
 		}
 		if err != nil && errs == nil {
 			errs = err

@@ -92,7 +92,6 @@ func (d *disk) finish(b *batch, err error) {
 // write writes batches until ctx ends, and then what is left.
 func (r *Rooms) write(ctx context.Context) {
 	for running := true; running; {
-		var retry <-chan time.Time
 		if b := r.disk.next(); b != nil {
 			err := r.writeBatch(b)
 			r.disk.finish(b, err)
@@ -101,14 +100,14 @@ func (r *Rooms) write(ctx context.Context) {
 			}
 			r.metrics.StoreFails.Add(1)
 			r.cfg.Log.Error("rooms could not be kept on disk", "rooms", len(b.ids), "error", err)
-			retry = time.After(diskRetry)
 			select {
 			case <-ctx.Done():
-				return
-			case <-retry:
-				r.disk.add(b.ids)
+			case <-time.After(diskRetry):
 			}
-			continue
+			r.disk.add(b.ids)
+			if ctx.Err() == nil {
+				continue
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -288,10 +288,13 @@ func (p *peer) broken() {
 	}
 }
 
-// restarted is the beginning of a new lane of the other side. Whatever it follows here it will say again.
+// restarted is the beginning of a new lane of the other side. Whatever it follows here it will say again. What it is followed for
+// may have ended there meanwhile without word, so it is asked again.
 func (p *peer) restarted() {
 	for _, f := range p.sortedFeeds() {
-		if !f.up {
+		if f.up {
+			f.restart()
+		} else {
 			f.roster.unfollowed(p, stopMoved)
 		}
 	}

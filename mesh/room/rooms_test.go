@@ -22,9 +22,15 @@ type net struct {
 	disks map[link.NodeID]map[string][]byte
 	stops map[link.NodeID]func()
 	dead  map[link.NodeID]bool
-	lines map[[2]link.NodeID]chan func()
+	lines map[[2]link.NodeID]chan parcel
 	wg    sync.WaitGroup
 	full  error // of all disks
+}
+
+// parcel is on its way.
+type parcel struct {
+	at     time.Time
+	arrive func()
 }
 
 const oneWay = 20 * time.Millisecond
@@ -32,7 +38,7 @@ const oneWay = 20 * time.Millisecond
 func newNet(t *testing.T, n int) (*net, []link.NodeID) {
 	w := &net{
 		t: t, nodes: map[link.NodeID]*Rooms{}, disks: map[link.NodeID]map[string][]byte{}, stops: map[link.NodeID]func(){},
-		dead: map[link.NodeID]bool{}, lines: map[[2]link.NodeID]chan func(){},
+		dead: map[link.NodeID]bool{}, lines: map[[2]link.NodeID]chan parcel{},
 	}
 	ids := simIDs(n)
 	for _, id := range ids {
@@ -72,7 +78,7 @@ func (w *net) start(id link.NodeID) {
 			if w.dead[to] || w.dead[id] {
 				return errors.New("no link")
 			}
-			w.line(id, to) <- func() {
+			w.line(id, to) <- parcel{time.Now().Add(oneWay), func() {
 				w.mu.Lock()
 				n := w.nodes[to]
 				if w.dead[to] {
@@ -82,7 +88,7 @@ func (w *net) start(id link.NodeID) {
 				if n != nil {
 					n.HandleNotice(id, kind, payload)
 				}
-			}
+			}}
 			return nil
 		},
 		Store: Store{
@@ -132,16 +138,16 @@ func (w *net) start(id link.NodeID) {
 }
 
 // line is the ordered way from a node to another; mu is held.
-func (w *net) line(from, to link.NodeID) chan func() {
+func (w *net) line(from, to link.NodeID) chan parcel {
 	k := [2]link.NodeID{from, to}
 	c := w.lines[k]
 	if c == nil {
-		c = make(chan func(), 10000)
+		c = make(chan parcel, 10000)
 		w.lines[k] = c
 		w.wg.Go(func() {
-			for f := range c {
-				time.Sleep(oneWay)
-				f()
+			for p := range c {
+				time.Sleep(time.Until(p.at))
+				p.arrive()
 			}
 		})
 	}
@@ -305,7 +311,7 @@ func TestRooms(t *testing.T) {
 
 		ra.Remove("anna", "kicked")
 		rb.Close()
-		if got := a.take() + "; " + b.take() + "; " + c.take(); got != "bert gone ; ; anna gone kicked, bert gone " {
+		if got := a.take() + "; " + b.take() + "; " + c.take(); got != "bert gone ; ; bert gone , anna gone kicked" {
 			t.Errorf("told %q", got)
 		}
 		ok(t, rc.Destroy(ctx, false))
@@ -469,7 +475,7 @@ func TestSlowWatcher(t *testing.T) {
 			t.Errorf("asked: %v", errs)
 		}
 		close(slow.wait)
-		if got := slow.take(); got != "p is 0, p is 9999" {
+		if got := slow.take(); got != "p is 0, p is 9999, s asked " && got != "p is 0, p is 9999" {
 			t.Errorf("the slow one was told %q", got)
 		}
 	})

@@ -96,7 +96,9 @@ func newSim(t testing.TB, seed uint64) *sim {
 	}
 }
 
-func (s *sim) between(a, b time.Duration) time.Duration { return a + time.Duration(s.rand.Int64N(int64(b-a)+1)) }
+func (s *sim) between(a, b time.Duration) time.Duration {
+	return a + time.Duration(s.rand.Int64N(int64(b-a)+1))
+}
 
 func (s *sim) after(d time.Duration, f func()) *simEvent {
 	s.seq++

@@ -117,7 +117,7 @@ func (c *core) apply(r *record) error {
 	mine := c.mine(r)
 	switch {
 	case old != nil || mine || c.rosters[r.id] != nil:
-	case c.near(r): // another's view of who is there differs from this node's
+	case c.near(r): // by another's view of who is there it may be this node's
 		c.orphan(r.id)
 	default:
 		c.m.Refused.Add(1)
@@ -137,6 +137,15 @@ func (c *core) apply(r *record) error {
 	}
 	c.changed(old, r)
 	return nil
+}
+
+// keep is apply for what another relies on this node to keep, also if it has the room only because it is open here. What is not
+// this node's by its own view of who is there, it brings to those whose it is.
+func (c *core) keep(r *record) error {
+	if !c.mine(r) && c.near(r) {
+		c.orphan(r.id)
+	}
+	return c.apply(r)
 }
 
 // mine says whether this node is to keep a record.

@@ -32,11 +32,13 @@ func (e entry) after(first Edge) entry {
 	return entry{Edge: first.then(e.Edge), via: append(append(via, first.To), e.via...)}
 }
 
-// differs tells whether an entry is worth being told after the other has been.
+// differs tells whether an entry says something else than what was told.
 func (e entry) differs(told entry) bool {
-	if e.Up != told.Up || e.seek != told.seek || !slices.Equal(e.via, told.via) {
-		return true
-	}
+	return e.Up != told.Up || e.seek != told.seek || !slices.Equal(e.via, told.via)
+}
+
+// moved tells whether its figures have moved so far since that they are worth being told.
+func (e entry) moved(told entry) bool {
 	moved := (e.Cost() - told.Cost()).Abs()
 	return moved > max(2*time.Millisecond, told.Cost()/20) || max(e.Loss-told.Loss, told.Loss-e.Loss) > 0.01
 }
@@ -95,13 +97,13 @@ func between(x, y *node) (Edge, proof) {
 // severed tells whether one of two nodes says that they have no link and cannot open one.
 func severed(x, y *node) bool { return x.told(y).seek == 1 || y.told(x).seek == 1 }
 
-// measured returns the edge from another node x to y if it works, or the way that x tells.
+// measured returns the way from another node x to y that x tells, or the edge if that works. What x prefers it knows itself.
 func (t *Table) measured(x, y *node) (entry, bool) {
-	if direct, p := between(x, y); p == proven {
-		return entry{Edge: direct}, true
+	if e := x.told(y); len(e.via) > 0 && t.alive(x, e) {
+		return e, true
 	}
-	e := x.told(y)
-	return e, len(e.via) > 0 && t.alive(x, e)
+	direct, p := between(x, y)
+	return entry{Edge: direct}, p == proven
 }
 
 // alive tells whether the way of another node x can be taken: everybody on it is there, the node itself is not on it, and no

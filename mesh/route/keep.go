@@ -31,6 +31,7 @@ func (t *Table) Keep(origin, current link.NodeID, now time.Time) (best link.Node
 	if p == nil {
 		return current, false
 	}
+	p.origin.asked = now
 	first := t.ask(p)[0]
 	if first.Node == current {
 		delete(t.rivals, origin)

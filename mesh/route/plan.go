@@ -177,5 +177,6 @@ func (t *Table) Parents(origin link.NodeID, now time.Time) []Candidate {
 	if p == nil {
 		return nil
 	}
+	p.origin.asked = now
 	return slices.Clip(t.ask(p))
 }

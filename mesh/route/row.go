@@ -16,6 +16,7 @@ const KindRow link.Kind = 64
 const (
 	maxRow     = 1 << 20 // bytes of a message
 	maxTold    = 512     // entries of a message that is sent
+	maxMoved   = 16      // entries of a Tell of which nothing but a figure has changed
 	maxEntries = 8192    // of a row, all messages together
 	maxID      = 64      // bytes of an id
 )
@@ -160,7 +161,8 @@ type Telling struct {
 func NewTelling(to link.NodeID) *Telling { return &Telling{to: to} }
 
 // Tell returns the messages, at least one, that bring the other end up to date: to be sent in order, as [KindRow], about
-// once a second and when a link goes up, goes down or stalls.
+// once a second and when a link goes up, goes down or stalls. What has come, gone or changed its way is told at once, of mere
+// figures at most sixteen at a time, and the rest later: otherwise it would cost links x links bytes.
 func (t *Table) Tell(l *Telling, now time.Time) [][]byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -180,16 +182,21 @@ func (t *Table) Tell(l *Telling, now time.Time) [][]byte {
 		messages = append(messages, m.Append(nil))
 		m = Row{}
 	}
-	present := t.tellable(l.to)
+	present := t.tellable(l.to, now)
 	for id := range l.told {
 		if _, still := present[id]; !still {
 			delete(l.told, id)
 			m.Gone = append(m.Gone, string(id))
 		}
 	}
+	moved := 0
 	for id, e := range present {
-		if before, ok := l.told[id]; ok && !e.differs(before) {
-			continue
+		before, told := l.told[id]
+		if told && !e.differs(before) {
+			if moved == maxMoved || !e.moved(before) {
+				continue
+			}
+			moved++
 		}
 		l.told[id] = e
 		if m.Told = append(m.Told, e.tell()); len(m.Told) == maxTold {
@@ -203,9 +210,9 @@ func (t *Table) Tell(l *Telling, now time.Time) [][]byte {
 }
 
 // tellable returns what a neighbour may know: all own links, and whom others seek. Where there is a way that is better than the link,
-// or in place of it, and that does not lead over the neighbour, it is told instead: who asks this node will get the stream by it.
-func (t *Table) tellable(to link.NodeID) map[link.NodeID]entry {
-	ways := t.allWays()
+// or in place of it, and that does not lead over the neighbour, it is told instead: who asks this node will get the streams by it.
+func (t *Table) tellable(to link.NodeID, now time.Time) map[link.NodeID]entry {
+	ways := t.allWays(now)
 	list := make(map[link.NodeID]entry, len(t.linked)+len(ways))
 	for _, n := range t.linked {
 		list[n.ID] = entry{Edge: n.own.Edge}

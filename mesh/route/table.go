@@ -18,6 +18,13 @@ const (
 	// memory is how long a node remembers the round trip to another after their link was closed for being idle. Measured is
 	// better than guessed, and a guess that is contradicted by each new link would make streams go back and forth.
 	memory = 10 * time.Minute
+
+	// grace is how long a link that was lost counts as broken after nobody speaks of it any more. By then gossip has noticed
+	// if the node is dead.
+	grace = 10 * time.Second
+
+	// interest is for how long a node tells others by which detour it gets streams that were asked for.
+	interest = time.Minute
 )
 
 // Node is what gossip says of a node.
@@ -59,6 +66,7 @@ type known struct {
 	row    *row      // what it told
 	missed bool      // some of what it told was not heard: it must tell all again
 	again  bool      // it says that it missed something
+	asked  time.Time // when somebody here last wanted to know whom to ask for its streams
 }
 
 // measured is an own edge.
@@ -139,7 +147,8 @@ func (t *Table) changed() {
 }
 
 // SetRow says what a node measured, all of its edges. For the node itself it is to be called about once a second, and at once when
-// a link goes up, goes down or stalls; an edge that is missing is a link that was closed because nobody needed it. The rows of
+// a link goes up, goes down or stalls. An edge that is not up any more, or that cannot be opened, belongs into the row as long as
+// somebody wants it: only then others are asked for a way. An edge that is missing is a link that was closed because nobody needed it. The rows of
 // others come by [Table.Hear] as a rule; they are taken as they are, without being smoothed.
 func (t *Table) SetRow(from link.NodeID, edges []Edge, now time.Time) {
 	t.mu.Lock()
@@ -179,7 +188,7 @@ func (t *Table) setOwn(edges []Edge, now time.Time) {
 		case n.own.Up:
 			n.own.closed = true
 			t.believe(n.own.at.Add(memory))
-		default:
+		case now.Sub(n.own.at) >= grace:
 			n.own = nil // nobody tries any more
 		}
 	}

@@ -323,7 +323,7 @@ func TestLine(t *testing.T) {
 		}
 	}
 	for i, table := range w.tables {
-		for id, e := range table.allWays() {
+		for id, e := range table.allWays(w.now) {
 			if (w.index[id] <= 5) != (i <= 5) && len(e.via) > 0 {
 				t.Errorf("%d still believes in a way to %s: %v", i, id, e)
 			}
@@ -355,7 +355,7 @@ func TestSeeking(t *testing.T) {
 		t.Errorf("%d, %d", s, ways)
 	}
 	delete(w.wanted, pair{0, 5})
-	w.pass(MaxHops + 3)
+	w.pass(int(grace/time.Second) + MaxHops)
 	if s, ways := w.ways(); s != 0 || ways != 0 {
 		t.Errorf("%d, %d: nobody seeks any more, and yet it is told", s, ways)
 	}
@@ -373,7 +373,7 @@ func TestSeekingInACircle(t *testing.T) {
 		t.Errorf("%d, %d while one seeks", s, ways)
 	}
 	delete(w.wanted, pair{0, 4})
-	w.pass(MaxHops + 1)
+	w.pass(int(grace/time.Second) + MaxHops)
 	if s, ways := w.ways(); s != 0 || ways != 0 {
 		t.Errorf("%d, %d: nobody seeks any more, and yet it is told", s, ways)
 	}
@@ -382,7 +382,7 @@ func TestSeekingInACircle(t *testing.T) {
 // ways returns the sums of hops over which all nodes seek, and of the nodes on the ways that they have.
 func (w *world) ways() (seeks, nodes int) {
 	for _, table := range w.tables {
-		for _, e := range table.allWays() {
+		for _, e := range table.allWays(w.now) {
 			seeks += int(e.seek)
 			nodes += len(e.via)
 		}
@@ -432,13 +432,12 @@ func TestRandom(t *testing.T) {
 		}
 	}
 	w.coordinates(60)
-	w.pass(12)
+	w.pass(10)
 	w.everybodyReaches()
 	for _, origin := range []int{0, 57, 199} {
-		for range 2 {
-			w.pullAll(origin)
-			w.pass(1)
-		}
+		w.pullAll(origin)
+		w.pass(1)
+		w.pullAll(origin)
 		for i := range w.nodes {
 			w.walk(origin, i)
 		}

@@ -8,8 +8,8 @@ import (
 )
 
 // allWays returns what there is to say of nodes beside the links: the nodes that this node or others seek and with which it has no link,
-// each with the best way there is; and the nodes to which a way is better than the link.
-func (t *Table) allWays() map[link.NodeID]entry {
+// each with the best way there is; and of the nodes whose streams are of interest here those to which a way is better than the link.
+func (t *Table) allWays(now time.Time) map[link.NodeID]entry {
 	if t.ways != nil {
 		return t.ways
 	}
@@ -31,6 +31,9 @@ func (t *Table) allWays() map[link.NodeID]entry {
 		}
 	}
 	for _, y := range t.linked {
+		if now.Sub(y.asked) > interest {
+			continue
+		}
 		direct, _ := t.mine(y)
 		if way, ok := t.way(y); ok && t.detours(y, way.cost(), direct.Cost()) {
 			t.ways[y.ID] = way

@@ -155,7 +155,7 @@ func (s *Sessions) Take(ctx context.Context, session uint64) (epoch uint64) {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.hold(session, &owned{epoch: m.Epoch, places: r.Places})
+		s.hold(session, &owned{epoch: m.Epoch, places: seen.Places})
 		return m.Epoch
 	}
 	return 0

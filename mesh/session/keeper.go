@@ -84,10 +84,10 @@ func (k *keeper) find(session uint64) record {
 	return record{}
 }
 
-// take makes a node the owner if the record is the one that it has seen, and returns the record as it is then.
+// take makes a node the owner if it has seen this record or a newer one at another keeper, and returns the record as it is then.
 func (k *keeper) take(from link.NodeID, m takeMessage, now time.Time) record {
 	r := k.records[m.Session]
-	if r == nil || r.Epoch != m.Seen || m.Epoch <= m.Seen {
+	if r == nil || r.Epoch > m.Seen || m.Epoch <= m.Seen {
 		return k.find(m.Session)
 	}
 	if !k.put(m.Session, record{from, m.Epoch, r.Places}, now) {

@@ -73,7 +73,7 @@ func build(t *testing.T, ids ...link.NodeID) *network {
 		n.pumps.Wait()
 	})
 	for _, id := range ids {
-		n.start(id)
+		n.start(id, (*node).local)
 	}
 	for _, x := range n.nodes {
 		x.SetNodes(ids)
@@ -81,8 +81,8 @@ func build(t *testing.T, ids ...link.NodeID) *network {
 	return n
 }
 
-// start starts a node, or a new process at one.
-func (n *network) start(id link.NodeID) *node {
+// start starts a node, or a new process at one, whose sessions are served by what serve returns.
+func (n *network) start(id link.NodeID, serve func(x *node) Local) *node {
 	calls := map[link.Kind]func(context.Context, link.NodeID, []byte) ([]byte, error){}
 	notices := map[link.Kind]func(link.NodeID, []byte){}
 	x := &node{id: id, sessions: map[uint64]bool{}, events: make(chan []byte, 100)}
@@ -99,7 +99,7 @@ func (n *network) start(id link.NodeID) *node {
 		Handle:       func(k link.Kind, h func(context.Context, link.NodeID, []byte) ([]byte, error)) { calls[k] = h },
 		HandleNotice: func(k link.Kind, h func(link.NodeID, []byte)) { notices[k] = h },
 	})
-	x.Serve(x.local())
+	x.Serve(serve(x))
 	n.mu.Lock()
 	n.calls[id], n.notices[id] = calls, notices
 	n.nodes = append(n.nodes, x)

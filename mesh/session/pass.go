@@ -18,6 +18,7 @@ const (
 	maxPolls  = 1 << 15          // that wait here for clients of one other node
 	busyTime  = time.Second      // a client whose poll is one too many asks again after that
 	pollTime  = 30 * time.Second // a poll of another node is answered by then
+	passTime  = 4 * time.Second  // an owner that has not answered a request by then is taken for gone
 	callTime  = 10 * time.Second // a request of another node is answered by then
 	spareTime = time.Second      // taken off a poll's time
 )
@@ -59,7 +60,11 @@ func (s *Sessions) pass(ctx context.Context, session uint64, k link.Kind, q []by
 		if r.Owner == "" || r.Owner == s.cfg.Self {
 			return false, nil
 		}
-		b, err := s.cfg.Call(ctx, r.Owner, k, q)
+		within := passTime
+		if k == KindPoll {
+			within = pollTime + spareTime
+		}
+		b, err := s.callWithin(ctx, within, r.Owner, k, q)
 		known := true
 		if err == nil {
 			known, err = read(b)
@@ -77,6 +82,13 @@ func (s *Sessions) pass(ctx context.Context, session uint64, k link.Kind, q []by
 		s.unlearn(session)
 	}
 	return false, nil
+}
+
+// callWithin is Config.Call with a bound of its own.
+func (s *Sessions) callWithin(ctx context.Context, within time.Duration, to link.NodeID, k link.Kind, q []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	return s.cfg.Call(ctx, to, k, q)
 }
 
 // handle registers what other nodes ask.

@@ -384,6 +384,34 @@ func TestKeeperAway(t *testing.T) {
 	})
 }
 
+// TestStaleKeeper has a keeper that missed who took a session last.
+func TestStaleKeeper(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := build(t, abcd...)
+		var session uint64 = 1
+		for !cmp.Equal(nodes(abcd).keepers(session), []link.NodeID{"b", "c"}) {
+			session++
+		}
+		n.nodes[0].open(session)
+		n.nodes[0].Placed(session, []link.NodeID{"before"})
+		synctest.Wait()
+		n.down("b")
+		if n.nodes[3].Take(t.Context(), session) == 0 {
+			t.Fatal("not taken while its first keeper is away")
+		}
+		n.nodes[3].Placed(session, []link.NodeID{"after"})
+		synctest.Wait()
+		n.set(func() { n.cut["b"], n.cut["d"] = false, true })
+		epoch := n.nodes[2].Take(t.Context(), session)
+		if epoch>>ownerBits != 3 {
+			t.Errorf("epoch %x", epoch)
+		}
+		if at := n.nodes[2].Places(t.Context(), session); !cmp.Equal(at, []link.NodeID{"after"}) {
+			t.Errorf("its media is at %v", at)
+		}
+	})
+}
+
 func TestAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := build(t, "a")
@@ -421,8 +449,15 @@ func TestStranger(t *testing.T) {
 
 func FuzzHandlers(f *testing.F) {
 	for i, m := range []any{
-		announceMessage{[]entry{{Session: 1, Epoch: 2, Places: []string{"x"}}}}, findMessage{1}, takeMessage{1, 2, 3}, callMessage{1, "t", "a", nil},
-		pollMessage{1, 2, 0}, requestNotice{Conn: 1, Serial: 1}, messageNotice{Conn: 1}, takenNotice{1, 2}, connNotice{1},
+		announceMessage{[]entry{{Session: 1, Epoch: 2, Places: []string{"x"}}}},
+		findMessage{1},
+		takeMessage{1, 2, 3},
+		callMessage{1, "t", "a", nil},
+		pollMessage{1, 2, 0},
+		requestNotice{Conn: 1, Serial: 1},
+		messageNotice{Conn: 1},
+		takenNotice{1, 2},
+		connNotice{1},
 	} {
 		f.Add(uint8(i), wire.Marshal(m))
 	}

@@ -224,7 +224,12 @@ func (c *cluster) on(socket shield.Socket, opts ...option) *node {
 	})
 	n.Handle(kindPanic, func(context.Context, NodeID, []byte) ([]byte, error) { panic("as asked") })
 	n.HandleNotice(kindText, func(_ *Link, b []byte) { n.notice <- string(b) })
-	n.HandleDatagram(func(_ *Link, b []byte) { n.raw <- string(b) })
+	n.HandleDatagram(func(_ *Link, b []byte) {
+		select {
+		case n.raw <- string(b):
+		default: // a test that floods
+		}
+	})
 	n.Watch(func(_ *Link, up bool) {
 		if up {
 			n.ups.Add(1)

@@ -124,6 +124,7 @@ func TestDrop(t *testing.T) {
 	c := newCluster(t)
 	a, b := c.node(), c.node()
 	l := a.to(t, b)
+	b.to(t, a) // is up as well
 	addr := b.Addresses()[0]
 	c.book.set(b.id)
 	a.Drop(b.id)

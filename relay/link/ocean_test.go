@@ -123,15 +123,15 @@ var weathers = []struct {
 // dialled again.
 func TestOcean(t *testing.T) {
 	full := os.Getenv("OCEAN") != ""
-	weathers, measure := weathers[:1], 3*time.Second
+	chosen, measure := weathers[:1], 3*time.Second
 	if full {
-		weathers, measure = weathers[:cap(weathers)], 20*time.Second
+		chosen, measure = weathers, 20*time.Second
 	}
 	var out strings.Builder
 	fmt.Fprintln(&out, "20 Mbit/s of RTP packets of 1,250 bytes from stream to stream over a link, 150 ms round trip; in time is 75 + 60 ms")
 	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "loss\tphase\tin time\tarrived\toverhead so far\twindow\tmore connections\t")
-	for _, w := range weathers {
+	for _, w := range chosen {
 		for _, v := range cross(t, w.share, w.burst, measure) {
 			fmt.Fprintf(table, "%s\t%s\t%.3f %%\t%.3f %%\t%.1f %%\t%d kB\t%d\t\n", w.name, v.phase, 100*v.intime, 100*v.arrived, 100*v.overhead, v.window/1000, v.carriers)
 			if v.phase != "cold" && v.intime < w.goal {

@@ -13,9 +13,17 @@
 // event that follows it, the plugin knows that the PeerConnection is up before the client is told, and a client's
 // events are in the order in which they happened.
 //
+// # Several nodes
+//
+// A session belongs to one node, its owner; requests that come to another are passed on through [Mesh], and what the owner says
+// comes back that way. A claim at another node moves only where events go. Media may be at any node, too, and outlives its
+// session's owner: the core keeps a snapshot of each handle beside its peer, and when the owner is gone, the node where the
+// client claims the session adopts it: it becomes the owner, makes the handles anew from what is kept (see [Portable] and
+// [Heir]), and looks at the state of their peers. An owner that was thought gone loses the session then, whatever it believes.
+//
 // # Locks
 //
-// Server.mu before Session.mu before Source.mu; peer.mu before those of the media plane. Handle.mu and trickles.mu are
-// leaves. No plugin is called and the media plane not waited for with any of them held, but for peer.mu, whose purpose
+// keeping.mu before Server.mu before Session.mu before Source.mu; peer.mu before those of the media plane. Handle.mu,
+// trickles.mu, keeper.mu and adoptions.mu are leaves, as are the mesh's own locks. No plugin is called and the media plane not waited for with any of them held, but for peer.mu, whose purpose
 // is to order the calls for one peer.
 package janus

@@ -94,9 +94,9 @@ type lastSnapshot struct {
 	pending bool // the media plane does not have it yet
 }
 
-// changed notes that the handle may have changed.
+// changed notes that the handle may have changed. It is called in the handle's turn, or before others know the handle.
 func (h *Handle) changed() {
-	if h.session.server.cfg.Mesh == nil {
+	if _, ok := h.instance.(Portable); !ok || h.session.server.cfg.Mesh == nil {
 		return
 	}
 	k := &h.session.server.keeper

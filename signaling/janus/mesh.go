@@ -35,6 +35,9 @@ type Mesh interface {
 	Take(ctx context.Context, session uint64) (epoch uint64)
 }
 
+// polled is what the transport of a session is called that was adopted for a poll, until its client claims it.
+const polled = "poll"
+
 // connection returns the mesh's name of the connection that the source is; the first request that is passed makes it.
 func (s *Source) connection(m Mesh, address netip.Addr) uint64 {
 	s.mu.Lock()
@@ -45,7 +48,7 @@ func (s *Source) connection(m Mesh, address netip.Addr) uint64 {
 	return s.conn
 }
 
-// cutOff closes the connection that the source is, and tells whether it can.
+// cutOff closes the connection that the source is, if it can be closed.
 func (s *Source) cutOff() {
 	if s.cut != nil {
 		s.cut()
@@ -77,6 +80,7 @@ func (c *call) elsewhere(verb string) (done bool) {
 		var reply []byte
 		reply, found, err = m.Call(c.ctx, c.sessionID, c.Source.transport, text(c.Address), request)
 		if found && err == nil {
+			c.server.metrics.Passed.Add(1)
 			c.respond(reply)
 			return true
 		}
@@ -84,6 +88,7 @@ func (c *call) elsewhere(verb string) (done bool) {
 		conn := c.Source.connection(m, c.Address)
 		found, err = m.Send(c.ctx, conn, c.sessionID, request, func(reply []byte) { c.passed(verb, reply) })
 		if found && err == nil {
+			c.server.metrics.Passed.Add(1)
 			return true
 		}
 	}
@@ -93,6 +98,9 @@ func (c *call) elsewhere(verb string) (done bool) {
 	switch {
 	case verb == "claim", found && polls: // who polls has no connection whose end would tell it to claim
 		c.session = c.server.adopt(c.ctx, c.sessionID)
+		if c.session != nil && verb != "claim" {
+			c.session.claim(c.Source, func() {})
+		}
 	case found && c.Source.cut != nil:
 		c.answered.Store(true)
 		c.Source.cutOff() // the client connects again and claims its session
@@ -192,10 +200,12 @@ func (s *Server) pollElsewhere(ctx context.Context, session uint64, n int) (even
 		return nil, false, ErrNoSession
 	}
 	l, found, err := s.cfg.Mesh.Poll(ctx, session, n)
-	switch {
-	case err != nil && s.adopt(ctx, session) != nil:
-		return nil, true, nil
-	case err != nil || !found:
+	if err != nil {
+		if x := s.adopt(ctx, session); x != nil {
+			return nil, x.claim(NewSource(polled, nil), func() {}), nil
+		}
+	}
+	if err != nil || !found {
 		return nil, false, ErrNoSession
 	}
 	for _, e := range l {

@@ -13,6 +13,7 @@ type Metrics struct {
 	SessionsClaimed  atomic.Uint64
 	SessionsAdopted  atomic.Uint64 // of other nodes that were gone
 	SessionsRefused  atomic.Uint64 // by Admit or a bound
+	Passed           atomic.Uint64 // requests passed to the nodes that own their sessions, polls left out
 	EventsSent       atomic.Uint64
 	EventsDropped    atomic.Uint64 // of sessions that nobody read for too long
 	PlaneEventsLost  atomic.Uint64 // times that events of the media plane were lost and the state looked at anew

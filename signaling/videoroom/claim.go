@@ -49,18 +49,11 @@ func (s *session) claim(ctx context.Context, m *janus.Message) (*claim, error) {
 	if err != nil {
 		return nil, err
 	}
+	if before != nil {
+		before.sendAway(ctx)
+	}
 	ctx, cancel := context.WithTimeout(ctx, meshTime)
 	defer cancel()
-	if before != nil {
-		if _, err := before.ask(ctx, orderMakeWay, nil); err != nil {
-			p.log.Debug("one who left did not make way", "room", c.room.id.String(), "participant", c.id.String(), "error", err)
-		}
-		c.room.mu.Lock()
-		if c.room.departed[c.id] == before {
-			c.room.bury(ctx, before, partLeaving, 0)
-		}
-		c.room.mu.Unlock()
-	}
 	for {
 		err = c.room.held.mesh.Claim(ctx, c.id.String())
 		if before == nil || !errors.Is(err, ErrMeshTaken) || !pause(ctx, retryTime) {
@@ -72,6 +65,19 @@ func (s *session) claim(ctx context.Context, m *janus.Message) (*claim, error) {
 		return nil, c.refused(err)
 	}
 	return c, nil
+}
+
+// sendAway has somebody of another node, who left but still sends, make way for another of that id.
+func (p *participant) sendAway(ctx context.Context) {
+	r := p.room
+	if _, err := p.ask(ctx, orderMakeWay, nil); err != nil {
+		r.held.plugin.log.Debug("one who left did not make way", "room", r.id.String(), "participant", p.id.String(), "error", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.departed[p.id] == p {
+		r.bury(ctx, p, partLeaving, 0)
+	}
 }
 
 // refused is why a claim failed.

@@ -93,7 +93,8 @@ type MeshWatcher struct {
 	// Lost tells that a participant of this node, or a claim to its id, lost against another of the same id, for
 	// instance after two parts of the mesh were apart. This node must not write its entry any more.
 	Lost func(participant string)
-	// Asked answers another node's request about a participant of this node. The context bounds it.
+	// Asked answers another node's request about a participant of this node. It may wait for the media plane; the
+	// context bounds it.
 	Asked func(ctx context.Context, participant string, request []byte) ([]byte, error)
 }
 

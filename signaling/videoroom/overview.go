@@ -14,7 +14,8 @@ type RoomInfo struct {
 	Subscribers   int
 }
 
-// Overview returns all rooms in the order of their making, private ones too. No room waits for it longer than the count of its
+// Overview returns all rooms in the order of their making, private ones too; with a mesh, those that this node has to do with,
+// with the participants of all nodes. No room waits for it longer than the count of its
 // members takes: it may be called for every scrape of the metrics, with thousands of rooms.
 func (p *Plugin) Overview() []RoomInfo {
 	rooms := p.all()

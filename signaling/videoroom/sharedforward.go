@@ -11,7 +11,8 @@ import (
 	"cardea/signaling/janus"
 )
 
-// forwarderEntry is one forwarder of an entry, but for its keys, which only the node has that runs it.
+// forwarderEntry is one forwarder of an entry, but for its keys, which only the node has that runs it. If that node is gone,
+// its forwarders stay in the list until they are stopped or the publisher stops.
 type forwarderEntry struct {
 	ID       uint32 `json:"id"`
 	Mid      string `json:"mid"`

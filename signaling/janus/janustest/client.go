@@ -65,15 +65,36 @@ type Client struct {
 	mu     sync.Mutex
 	serial int
 	inbox  []M
+	cut    bool          // the server closed the connection
 	wake   chan struct{} // closed and replaced when something comes
 }
 
 // Connect makes a client that has no session yet.
 func Connect(t testing.TB, api API) *Client {
 	c := &Client{t: t, api: api, wake: make(chan struct{})}
-	c.source = janus.NewSource("janustest", c.receive)
+	c.source = janus.NewSource("janustest", c.receive).OnCut(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.cut = true
+	})
 	return c
 }
+
+// Cut tells whether the server closed the connection. The client does not: see Close.
+func (c *Client) Cut() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cut
+}
+
+// Resume makes the client one of a session that another connection made.
+func (c *Client) Resume(session json.Number) *Client {
+	c.session = session
+	return c
+}
+
+// Handle returns a handle that another connection attached.
+func (c *Client) Handle(id json.Number) *Handle { return &Handle{Client: c, ID: id} }
 
 // receive takes what the server sends.
 func (c *Client) receive(b []byte) {
