@@ -67,7 +67,7 @@ func New(cfg Config) (*Mesh, error) {
 	var err error
 	m.links, err = link.Listen(link.Config{
 		Self: self.ID, Listen: cfg.Listen, TLS: cfg.Cluster.TLS(), Identify: cfg.Cluster.Identify, Resolve: cfg.Cluster.Resolve,
-		Version: self.Version, Clock: link.Clock{Now: cfg.Far.Now, NTP: cfg.Far.NTP}, NewOutbox: cfg.Far.NewOutbox, Log: cfg.Log,
+		Version: self.Version, Background: []link.Kind{route.KindRow}, Clock: link.Clock{Now: cfg.Far.Now, NTP: cfg.Far.NTP}, NewOutbox: cfg.Far.NewOutbox, Log: cfg.Log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("links: %w", err)

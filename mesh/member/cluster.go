@@ -114,7 +114,7 @@ func (c *Cluster) openStorage(invited bool) error {
 	switch {
 	case err == nil:
 		c.storage = s
-	case errors.Is(err, ErrInUse) && invited:
+	case errors.Is(err, ErrInUse) && invited, !errors.Is(err, ErrInUse) && holdsIdentity(c.cfg.Dir):
 		return err
 	default:
 		c.log.Warn("no directory for the mesh: this node's identity and cluster last as long as the process", "error", err)
@@ -335,6 +335,13 @@ func (c *Cluster) RTT(id link.NodeID) (rtt time.Duration, ok bool) {
 
 // Stats returns what was counted.
 func (c *Cluster) Stats() Stats { return c.counters.stats() }
+
+// Footprint returns how many bytes this node adds to gossip: its metadata, of at most 512, and what its answer to a probe carries.
+func (c *Cluster) Footprint() (metadata, answer int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.metadata), len(packCoordinate(c.coordinates.GetCoordinate()))
+}
 
 // FirstInvitation returns an invitation for several nodes if this start has made a lasting cluster, else "".
 func (c *Cluster) FirstInvitation() string { return c.first }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -184,4 +185,88 @@ func TestTwin(t *testing.T) {
 		t.Errorf("the copy: %v", err)
 	}
 	together(t, a, b)
+}
+
+// TestClockSetBack restarts a node whose clock was far ahead, so that others know newer news of it than it has.
+func TestClockSetBack(t *testing.T) {
+	a := start(t, config(t))
+	cfg := config(t)
+	cfg.Join = []string{a.invitation(Invitation{})}
+	b := start(t, cfg)
+	together(t, a, b)
+	b.mu.Lock()
+	ahead := b.sequence + 1<<36
+	b.renewMetadata(ahead)
+	b.mu.Unlock()
+	b.Update(func(n *Node) { n.State = Draining })
+	eventually(t, 5*time.Second, func() string {
+		if a.table.sequence(b.id) <= ahead {
+			return "no news"
+		}
+		return ""
+	})
+	b.end()
+	together(t, a)
+	b = start(t, cfg)
+	together(t, a, b)
+	if n, _ := a.Node(b.id); n.State != Ready {
+		t.Errorf("old news of b: %+v", n)
+	}
+}
+
+// TestEight starts eight nodes at once, with one invitation.
+func TestEight(t *testing.T) {
+	first := start(t, config(t))
+	text := first.invitation(Invitation{Uses: 7})
+	opened := make(chan *Cluster, 7)
+	for range 7 {
+		cfg := config(t)
+		cfg.Join = []string{text}
+		go func() {
+			c, err := Open(t.Context(), cfg)
+			if err != nil {
+				t.Errorf("open: %v", err)
+			}
+			opened <- c
+		}()
+	}
+	nodes := []*testNode{first}
+	for range 7 {
+		if c := <-opened; c != nil {
+			nodes = append(nodes, run(t, c))
+		}
+	}
+	together(t, nodes...)
+	eventually(t, 15*time.Second, func() string { // everybody has probed everybody
+		for _, n := range nodes {
+			for _, o := range nodes {
+				if _, ok := n.RTT(o.id); !ok && o != n {
+					return "a round trip is not known"
+				}
+			}
+		}
+		return ""
+	})
+	if c := first.Self().Coordinate; c == nil || !c.IsValid() {
+		t.Errorf("coordinate: %+v", c)
+	}
+}
+
+// TestOutOfReach wants a member whose directory cannot be used to say so rather than to begin anew.
+func TestOutOfReach(t *testing.T) {
+	cfg := config(t)
+	start(t, cfg).end()
+	if err := os.WriteFile(filepath.Join(cfg.Dir, clusterFile), []byte("spoilt"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := failing(t, cfg); !strings.Contains(err.Error(), clusterFile) {
+		t.Errorf("%v", err)
+	}
+	lock := filepath.Join(cfg.Dir, lockFile)
+	if err := errors.Join(os.Remove(lock), os.Mkdir(lock, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := failing(t, cfg); !strings.Contains(err.Error(), "mesh directory") {
+		t.Errorf("%v", err)
+	}
 }

@@ -9,8 +9,9 @@ import (
 
 // Config says who a node is and how it meets others. The zero Config is a node that runs alone and keeps nothing.
 type Config struct {
-	// Dir is the directory of identity and keys. Empty: they live as long as the process does. A directory that cannot be
-	// written is no error, unless it holds an identity that cannot be read: the node then runs as if it were empty, and logs that.
+	// Dir is the directory of identity and keys. Empty: they live as long as the process does, and so they do, with a warning in the log,
+	// if the directory cannot be made or another process uses it. It is an error if it holds an identity that is out of reach, or if
+	// another process uses it and an invitation was given.
 	Dir string
 	// Alone keeps the node to itself: no port is opened, and whatever says how to meet others is ignored.
 	Alone bool

@@ -168,9 +168,12 @@ func (c *Cluster) arrived(id link.NodeID, raw []byte) {
 	if id == c.id {
 		return
 	}
-	n, ok := c.table.arrived(id, raw)
+	n, fresh, ok := c.table.arrived(id, raw)
 	if !ok {
 		return
+	}
+	if fresh {
+		c.log.Info("node is there", "id", id, "name", n.Name, "region", n.Region, "addresses", n.Links)
 	}
 	c.mu.Lock()
 	c.peers.saw(id, n.Links, n.Gossip, c.now())

@@ -36,6 +36,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	err := c.loop(ctx)
 	cancel()
 	_ = c.admission.listener.Close() // ends serve
+	c.transport.endCalls()           // for which jobs may be waiting
 	c.jobs.wait()
 	c.leave(err == nil)
 	wg.Wait()

@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"cardea/relay/link/wire"
@@ -54,19 +53,22 @@ func openStorage(dir string) (*storage, error) {
 		return nil, fmt.Errorf("mesh directory: %w", err)
 	}
 	for deadline := time.Now().Add(lockPatience); ; time.Sleep(20 * time.Millisecond) {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // descriptors are small
+		err = tryLock(f)
 		if err == nil {
 			return &storage{dir, f}, nil
 		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(deadline) {
+		if !errors.Is(err, ErrInUse) || time.Now().After(deadline) {
 			break
 		}
 	}
 	_ = f.Close()
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		err = ErrInUse
-	}
 	return nil, fmt.Errorf("%s: %w", dir, err)
+}
+
+// holdsIdentity tells whether a directory belongs to a member.
+func holdsIdentity(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, clusterFile))
+	return err == nil
 }
 
 func (s *storage) close() {

@@ -106,13 +106,13 @@ func (c claim) fits(name link.NodeID, at netip.AddrPort) error {
 	return nil
 }
 
-// arrived notes that gossip has taken what was admitted of a node, and that the node is there.
-func (t *table) arrived(name link.NodeID, raw []byte) (Node, bool) {
+// arrived notes that gossip has taken what was admitted of a node, and that the node is there; fresh says that it was not before.
+func (t *table) arrived(name link.NodeID, raw []byte) (node Node, fresh, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.all[name]
 	if e == nil {
-		return Node{}, false
+		return Node{}, false, false
 	}
 	n := *e
 	n.live = true
@@ -120,7 +120,7 @@ func (t *table) arrived(name link.NodeID, raw []byte) (Node, bool) {
 		n.known = e.checked
 	}
 	t.all[name] = &n
-	return n.known.Node, n.known.raw != nil
+	return n.known.Node, !e.live, n.known.raw != nil
 }
 
 // left notes that a node is gone.

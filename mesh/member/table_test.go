@@ -32,7 +32,7 @@ func TestTable(t *testing.T) {
 	if _, ok := table.node(id); ok {
 		t.Error("there before gossip has taken it")
 	}
-	if n, ok := table.arrived(id, raw(5)); !ok || n.Name != "b" || len(table.live()) != 1 || !table.has(home.Addr()) || table.sequence(id) != 5 {
+	if n, fresh, ok := table.arrived(id, raw(5)); !ok || !fresh || n.Name != "b" || len(table.live()) != 1 || !table.has(home.Addr()) || table.sequence(id) != 5 {
 		t.Errorf("%+v %v", n, ok)
 	}
 	if err := table.admit(id, home, raw(4)); !errors.Is(err, errStale) {
@@ -44,7 +44,7 @@ func TestTable(t *testing.T) {
 	if err := table.admit(id, home, raw(5)); err != nil { // gossip did not take 6 yet
 		t.Errorf("what is in use: %v", err)
 	}
-	if _, ok := table.arrived(id, raw(6)); !ok || table.sequence(id) != 6 {
+	if _, fresh, ok := table.arrived(id, raw(6)); !ok || fresh || table.sequence(id) != 6 {
 		t.Errorf("sequence %d", table.sequence(id))
 	}
 	if _, ok := table.left(id); !ok || len(table.live()) != 0 || table.has(home.Addr()) {

@@ -27,9 +27,11 @@ type transport struct {
 	counters *counters
 	reading  atomic.Int64 // bytes held by all sessions
 	streams  chan net.Conn
-	open     context.Context //nolint:containedctx // memberlist passes none
-	shut     context.CancelFunc
 	passing  sync.WaitGroup
+
+	// What ends sessions, and then calls: memberlist passes no contexts.
+	open, calls    context.Context //nolint:containedctx // see above
+	shut, endCalls context.CancelFunc
 }
 
 var _ memberlist.NodeAwareTransport = (*transport)(nil)
@@ -46,6 +48,7 @@ func newTransport(c *Cluster, host string, log slog.Handler) (*transport, error)
 		NetTransport: inner, bind: c.cfg.Bind, limits: newLimiter(c.table.has), counters: &c.counters, streams: make(chan net.Conn),
 	}
 	t.open, t.shut = context.WithCancel(context.Background())
+	t.calls, t.endCalls = context.WithCancel(t.open)
 	t.passing.Go(t.pass)
 	return t, nil
 }
@@ -61,7 +64,7 @@ func (t *transport) pass() {
 				_ = conn.Close()
 				continue
 			}
-			m := t.metered(conn, release)
+			m := t.metered(t.open, conn, release)
 			select {
 			case t.streams <- m:
 			case <-t.open.Done():
@@ -84,11 +87,11 @@ func (t *transport) DialAddressTimeout(a memberlist.Address, timeout time.Durati
 			d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(t.bind, 0))
 		}
 	}
-	conn, err := d.DialContext(t.open, "tcp", a.Addr)
+	conn, err := d.DialContext(t.calls, "tcp", a.Addr)
 	if err != nil {
 		return nil, err
 	}
-	return t.metered(conn, func() {}), nil
+	return t.metered(t.calls, conn, func() {}), nil
 }
 
 // Shutdown ends everything. It is called once.
@@ -111,9 +114,9 @@ type meteredConn struct {
 	stop    func() bool
 }
 
-func (t *transport) metered(conn net.Conn, release func()) net.Conn {
+func (t *transport) metered(ctx context.Context, conn net.Conn, release func()) net.Conn {
 	m := &meteredConn{Conn: conn, t: t, release: release}
-	m.stop = context.AfterFunc(t.open, func() { _ = conn.Close() })
+	m.stop = context.AfterFunc(ctx, func() { _ = conn.Close() })
 	return m
 }
 

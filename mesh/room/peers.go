@@ -128,6 +128,10 @@ func (c *core) linkChanged(now time.Time, id link.NodeID, up bool) {
 	c.enter(now)
 	if p := c.peers[id]; p != nil && id != c.self {
 		if up {
+			if p.epoch == 0 {
+				p.hold = c.now // what waited for the link need not wait any longer
+				p.ready()
+			}
 			p.probe()
 			c.compareAgain(p)
 		} else {

@@ -42,7 +42,8 @@ type Config struct {
 	Self link.NodeID
 	// Call asks another node and returns its answer. It obeys the context's deadline. It is called from many goroutines.
 	Call func(ctx context.Context, to link.NodeID, kind link.Kind, request []byte) ([]byte, error)
-	// Notify sends another node something that arrives in order while a link lives, and dials if there is none. It does not wait.
+	// Notify sends another node something that arrives in order while a link lives. Without a link it begins to dial, and keeps the
+	// notice or returns an error; it is tried again when [Rooms.LinkChanged] says that the link is up, or soon after. It does not wait.
 	// It is called by one goroutine, without a lock held.
 	Notify func(to link.NodeID, kind link.Kind, payload []byte) error
 	// Store keeps permanent rooms. Without it they are kept in memory like others.

@@ -24,6 +24,7 @@ type sim struct {
 	links   map[[2]link.NodeID]*simLink
 	part    map[link.NodeID]int // side of the partition
 	cut     map[[2]link.NodeID]bool
+	lossy   bool // notices are not kept while a link is dialled
 	bytes   int
 	notices int
 	calls   map[link.Kind]int
@@ -93,6 +94,7 @@ func newSim(t testing.TB, seed uint64) *sim {
 	return &sim{
 		t: t, rand: rand.New(rand.NewPCG(seed, 1)), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), nodes: map[link.NodeID]*simNode{},
 		links: map[[2]link.NodeID]*simLink{}, part: map[link.NodeID]int{}, cut: map[[2]link.NodeID]bool{}, calls: map[link.Kind]int{},
+		lossy: seed%2 == 0,
 	}
 }
 
@@ -416,7 +418,11 @@ func (n *simNode) notify(o *output) {
 		deliver()
 		return
 	}
-	l.queue = append(l.queue, deliver)
+	if s.lossy {
+		s.after(0, func() { n.input(func(c *core, now time.Time) { c.notifyFailed(now, o.to) }) })
+	} else {
+		l.queue = append(l.queue, deliver)
+	}
 	if l.dialing {
 		return
 	}
@@ -430,7 +436,9 @@ func (n *simNode) notify(o *output) {
 		queue := l.queue
 		l.queue = nil
 		if !s.reach(n.id, o.to) {
-			n.input(func(c *core, now time.Time) { c.notifyFailed(now, o.to) })
+			if !s.lossy {
+				n.input(func(c *core, now time.Time) { c.notifyFailed(now, o.to) })
+			}
 			return
 		}
 		l.up = true

@@ -65,8 +65,10 @@ func (c *core) keepers(r *record) (o order) {
 }
 
 // count adds a record to the sums that it belongs to, or takes it out again: it is its own inverse.
-func (c *core) count(r *record) {
-	o := c.keepers(r)
+func (c *core) count(r *record) { c.countAt(r, c.keepers(r)) }
+
+// countAt is count for known keepers.
+func (c *core) countAt(r *record, o order) {
 	if o.index(c.self) < 0 {
 		return
 	}
@@ -230,8 +232,9 @@ func (c *core) rerank() {
 	clear(c.table.sums)
 	for _, bucket := range c.table.records {
 		for id, r := range bucket {
-			c.count(r)
-			if o := c.keepers(r); o.index(c.self) < 0 {
+			o := c.keepers(r)
+			c.countAt(r, o)
+			if o.index(c.self) < 0 {
 				c.orphans[id] = struct{}{}
 			} else if _, pinned := c.pinned[id]; !pinned {
 				delete(c.orphans, id)

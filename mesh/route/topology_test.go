@@ -432,7 +432,7 @@ func TestRandom(t *testing.T) {
 		}
 	}
 	w.coordinates(60)
-	w.pass(10)
+	w.pass(6)
 	w.everybodyReaches()
 	for _, origin := range []int{0, 57, 199} {
 		w.pullAll(origin)

@@ -13,82 +13,82 @@ import (
 // ErrUnreachable says that a session's owner is known and does not answer.
 var ErrUnreachable = errors.New("the session's node does not answer")
 
-// Bounds and times of what is passed.
+// errLink says that the link ended while something was waited for.
+var errLink = errors.New("the link is down")
+
+// Bounds and times of requests that are passed as calls.
 const (
-	maxPolls  = 1 << 15          // that wait here for clients of one other node
-	busyTime  = time.Second      // a client whose poll is one too many asks again after that
-	pollTime  = 30 * time.Second // a poll of another node is answered by then
-	passTime  = 4 * time.Second  // an owner that has not answered a request by then is taken for gone
-	callTime  = 10 * time.Second // a request of another node is answered by then
-	spareTime = time.Second      // taken off a poll's time
+	maxCalls        = 96              // at one owner, of all clients: a link answers some hundreds at a time
+	maxSessionCalls = 8               // for one session
+	passTime        = 4 * time.Second // an owner that has not answered by then is asked whether it lives
+	connectTime     = 3 * time.Second // for a link to a session's owner
 )
 
-// Call passes a request of a client that polls to its session's owner and returns the reply. Nobody owns the session if
-// found is false. An error says that the owner does not answer; whether it did what was asked is not known.
+// Call passes a request of a client that polls to its session's owner and returns the reply, nil if there is none in time.
+// Nobody owns the session if found is false. An error says that the owner cannot be reached; whether it did what was asked is
+// not known.
 func (s *Sessions) Call(ctx context.Context, session uint64, transport, address string, request []byte) (reply []byte, found bool, err error) {
 	q := wire.Marshal(callMessage{session, transport, address, request})
-	var r callReply
-	found, err = s.pass(ctx, session, KindCall, q, func(b []byte) (bool, error) {
-		err := wire.Unmarshal(b, &r)
-		return !r.Unknown, err
-	})
-	return r.Reply, found, err
-}
-
-// Poll waits at a session's owner for up to n events until ctx is done. Found and the error are Call's.
-func (s *Sessions) Poll(ctx context.Context, session uint64, n int) (events [][]byte, found bool, err error) {
-	var r pollReply
-	m := pollMessage{Session: session, Most: uint32(max(n, 1)), Within: pollTime} //nolint:gosec // small
-	if deadline, ok := ctx.Deadline(); ok {
-		m.Within = time.Until(deadline) - spareTime // for the answer to come back in time
-	}
-	q := wire.Marshal(m)
-	found, err = s.pass(ctx, session, KindPoll, q, func(b []byte) (bool, error) {
-		err := wire.Unmarshal(b, &r)
-		return !r.Unknown, err
-	})
-	if r.Busy {
-		pause(ctx, busyTime)
-	}
-	return r.Events, found, err
-}
-
-// pass asks a session's owner. An owner that does not know the session is not believed to be it a second time.
-func (s *Sessions) pass(ctx context.Context, session uint64, k link.Kind, q []byte, read func([]byte) (known bool, err error)) (found bool, err error) {
 	for _, fresh := range [...]bool{false, true} {
 		r := s.find(ctx, session, fresh)
 		if r.Owner == "" || r.Owner == s.cfg.Self {
-			return false, nil
+			return nil, false, nil
 		}
-		within := passTime
-		if k == KindPoll {
-			within = pollTime + spareTime
-		}
-		b, err := s.callWithin(ctx, within, r.Owner, k, q)
-		known := true
-		if err == nil {
-			known, err = read(b)
-		}
-		if err != nil {
-			if ctx.Err() != nil && k == KindPoll {
-				return true, nil // nothing came in time
-			}
+		answer, err := s.callAt(ctx, r.Owner, session, q)
+		switch {
+		case err != nil && s.connect(ctx, r.Owner) == nil:
+			s.cfg.Log.Warn("a session's node does not answer a request", "owner", r.Owner, "error", err)
+			return nil, true, nil
+		case err != nil:
 			s.unlearn(session)
-			return true, fmt.Errorf("%w: %s: %w", ErrUnreachable, r.Owner, err)
+			return nil, true, fmt.Errorf("%w: %s: %w", ErrUnreachable, r.Owner, err)
+		case !answer.Unknown:
+			return answer.Reply, true, nil
 		}
-		if known {
-			return true, nil
-		}
-		s.unlearn(session)
+		s.unlearn(session) // it is not believed to be the owner a second time
 	}
-	return false, nil
+	return nil, false, nil
 }
 
-// callWithin is Config.Call with a bound of its own.
-func (s *Sessions) callWithin(ctx context.Context, within time.Duration, to link.NodeID, k link.Kind, q []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
+// callAt passes a request to one node.
+func (s *Sessions) callAt(ctx context.Context, owner link.NodeID, session uint64, q []byte) (r callReply, err error) {
+	s.mu.Lock()
+	full := s.calls[owner] >= maxCalls || s.sessionCalls[session] >= maxSessionCalls
+	if !full {
+		s.calls[owner]++
+		s.sessionCalls[session]++
+	}
+	s.mu.Unlock()
+	if full {
+		return r, errFull
+	}
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.calls[owner]--; s.calls[owner] == 0 {
+			delete(s.calls, owner)
+		}
+		if s.sessionCalls[session]--; s.sessionCalls[session] == 0 {
+			delete(s.sessionCalls, session)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, passTime)
 	defer cancel()
-	return s.cfg.Call(ctx, to, k, q)
+	b, err := s.cfg.Call(ctx, owner, KindCall, q)
+	if err != nil {
+		return r, err
+	}
+	return r, wire.Unmarshal(b, &r)
+}
+
+// errFull says that too many requests wait for the owner already.
+var errFull = errors.New("too many requests")
+
+// connect makes sure that there is a link to a node: a node that is gone has none.
+func (s *Sessions) connect(ctx context.Context, to link.NodeID) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
+	return s.cfg.Connect(ctx, to)
 }
 
 // handle registers what other nodes ask.
@@ -107,47 +107,20 @@ func (s *Sessions) handle() {
 		return takeReply{s.keeper.take(from, *m, time.Now())}
 	})
 	answer(s, KindCall, func(ctx context.Context, _ link.NodeID, m *callMessage) any {
-		ctx, cancel := context.WithTimeout(ctx, callTime)
+		ctx, cancel := context.WithTimeout(ctx, passTime)
 		defer cancel()
 		reply, found := s.local.Call(ctx, m.Session, m.Transport, m.Address, m.Request)
 		return callReply{!found, reply}
 	})
-	answer(s, KindPoll, s.servePoll)
+	answer(s, KindPolled, s.polled)
+	notice(s, KindPoll, s.pollFor)
+	notice(s, KindUnpoll, s.unpoll)
 	notice(s, KindRequest, s.requested)
 	notice(s, KindMessage, s.messaged)
 	notice(s, KindTaken, s.taken)
 	notice(s, KindHang, s.hungUp)
 	notice(s, KindCut, s.cutOff)
 }
-
-// servePoll waits for events for a client of another node.
-func (s *Sessions) servePoll(ctx context.Context, from link.NodeID, m *pollMessage) any {
-	s.mu.Lock()
-	busy := s.polls[from] >= maxPolls
-	if !busy {
-		s.polls[from]++
-	}
-	s.mu.Unlock()
-	if busy {
-		return pollReply{Busy: true}
-	}
-	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.polls[from]--; s.polls[from] == 0 {
-			delete(s.polls, from)
-		}
-	}()
-	ctx, cancel := context.WithTimeout(ctx, min(m.Within, pollTime))
-	defer cancel()
-	stop := context.AfterFunc(s.base, cancel)
-	defer stop()
-	events, found := s.local.Poll(ctx, m.Session, int(min(max(m.Most, 1), maxEvents)))
-	return pollReply{Unknown: !found, Events: events}
-}
-
-// maxEvents bounds the events of one poll.
-const maxEvents = 256
 
 // answer registers what answers a kind of call.
 func answer[M any](s *Sessions, k link.Kind, f func(ctx context.Context, from link.NodeID, m *M) any) {

@@ -12,12 +12,14 @@ const (
 	KindFind                            // call: who owns a session
 	KindTake                            // call: become the owner
 	KindCall                            // call: one request of a client that polls
-	KindPoll                            // call: wait for events
+	KindPoll                            // notice: a client that polls waits for events, to the session's owner
 	KindRequest                         // notice: a request of a connection, to the session's owner
 	KindMessage                         // notice: a reply or an event, to the connection's node
 	KindTaken                           // notice: how much of that was taken, to the owner
 	KindHang                            // notice: the connection is closed, to the owner
 	KindCut                             // notice: the connection must be closed, to its node
+	KindPolled                          // call: the answer to a poll, to the client's node
+	KindUnpoll                          // notice: the client that polls is gone, to the owner
 )
 
 // entry is what an owner says of a session of its.
@@ -72,17 +74,22 @@ type callReply struct {
 	Reply   []byte `pb:"2"`
 }
 
-type pollMessage struct {
-	Session uint64        `pb:"1"`
-	Most    uint32        `pb:"2"`
-	Within  time.Duration `pb:"3"` // when to answer at the latest
+type pollNotice struct {
+	ID      uint64        `pb:"1"`
+	Session uint64        `pb:"2"`
+	Most    uint32        `pb:"3"`
+	Within  time.Duration `pb:"4"` // when to answer at the latest
 }
 
-type pollReply struct {
-	Unknown bool     `pb:"1"`
-	Events  [][]byte `pb:"2"`
-	Busy    bool     `pb:"3"` // too many polls wait
+// pollMessage answers a poll.
+type pollMessage struct {
+	ID      uint64   `pb:"1"`
+	Unknown bool     `pb:"2"` // there is no such session here
+	Events  [][]byte `pb:"3"`
+	Busy    bool     `pb:"4"` // too many polls wait
 }
+
+type nothing struct{}
 
 type requestNotice struct {
 	Conn      uint64 `pb:"1"`
@@ -106,6 +113,7 @@ type takenNotice struct {
 	Bytes uint64 `pb:"2"` // in all
 }
 
+// connNotice names a connection, or a poll.
 type connNotice struct {
 	Conn uint64 `pb:"1"`
 }

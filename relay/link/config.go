@@ -29,6 +29,7 @@ type Config struct {
 	// Self is this node.
 	Self NodeID
 	// Listen are the UDP addresses of the links, one socket each. What goes out leaves from them, too. Port 0 takes a free one.
+	// Without any, the node has no links: it can call itself.
 	Listen []netip.AddrPort
 	// TLS has this node's certificate (GetCertificate and GetClientCertificate may rotate it) and, in RootCAs, the authorities
 	// that members' certificates are checked with, both ways. A VerifyConnection is called as well.
@@ -41,6 +42,8 @@ type Config struct {
 	// Version and Features are told to the other side before anything else. At most 64 features of at most 64 bytes are.
 	Version  string
 	Features []string
+	// Background are the kinds of notices that do not keep a link from being closed because nobody uses it.
+	Background []Kind
 	// Clock stamps what is imported.
 	Clock Clock
 	// NewOutbox makes the outbox of a link's receiving goroutine, for packets to subscribers of imported streams. It may be nil
@@ -56,8 +59,6 @@ func (c *Config) validate() error {
 	switch {
 	case c.Self == "":
 		return errors.New("no node id")
-	case len(c.Listen) == 0:
-		return errors.New("no address to listen on")
 	case c.TLS == nil || c.Identify == nil || c.Resolve == nil:
 		return errors.New("TLS, Identify and Resolve have to be set")
 	case c.TLS.RootCAs == nil && c.TLS.VerifyConnection == nil:

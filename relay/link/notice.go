@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,7 +59,9 @@ func (l *Link) Notify(k Kind, payload []byte) error {
 		return &closedError{code: codeBacklog}
 	}
 	l.counters.noticesOut.Add(1)
-	l.use()
+	if !slices.Contains(l.e.cfg.Background, k) {
+		l.use()
+	}
 	select {
 	case n.wake <- struct{}{}:
 	default:
@@ -119,7 +122,9 @@ func (l *Link) readNotices(ctx context.Context) {
 			return
 		}
 		l.counters.noticesIn.Add(1)
-		l.use()
+		if !slices.Contains(l.e.cfg.Background, k) {
+			l.use()
+		}
 		if h := l.e.notices[k]; h != nil { // a newer version may send kinds that we do not know
 			_ = l.e.guard("notice", func() { h(l, payload) })
 		}

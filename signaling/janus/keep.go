@@ -94,7 +94,7 @@ type lastSnapshot struct {
 	pending bool // the media plane does not have it yet
 }
 
-// changed notes that the handle may have changed. It is called in the handle's turn, or before others know the handle.
+// changed notes that the handle may have changed. It is called once there is an instance.
 func (h *Handle) changed() {
 	if _, ok := h.instance.(Portable); !ok || h.session.server.cfg.Mesh == nil {
 		return

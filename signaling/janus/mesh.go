@@ -17,8 +17,8 @@ type Mesh interface {
 	Own(ctx context.Context, session uint64, chosen bool) bool
 	// Disown says that a session of this node's is over.
 	Disown(session uint64)
-	// Call passes a request of a client that polls for events to the session's owner. Nobody owns the session if found is
-	// false; the owner does not answer if there is an error.
+	// Call passes a request of a client that polls for events to the session's owner; reply is nil if there is none in time.
+	// Nobody owns the session if found is false; the owner cannot be reached, and may be gone, if there is an error.
 	Call(ctx context.Context, session uint64, transport, address string, request []byte) (reply []byte, found bool, err error)
 	// Poll waits for up to n events of a session at another node until ctx is done.
 	Poll(ctx context.Context, session uint64, n int) (events [][]byte, found bool, err error)
@@ -81,6 +81,10 @@ func (c *call) elsewhere(verb string) (done bool) {
 		reply, found, err = m.Call(c.ctx, c.sessionID, c.Source.transport, text(c.Address), request)
 		if found && err == nil {
 			c.server.metrics.Passed.Add(1)
+			if reply == nil {
+				c.answer(fail(CodeUnknown, "The session's node did not answer in time"))
+				return true
+			}
 			c.respond(reply)
 			return true
 		}

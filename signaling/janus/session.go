@@ -280,6 +280,7 @@ func (x *Session) attach(p *installed, opaque, token string) (*Handle, *Error) {
 		h.abandon()
 		return nil, errorf(CodeNoSession, "No such session %d", x.id)
 	}
+	h.changed()
 	return h, nil
 }
 
