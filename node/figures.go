@@ -19,7 +19,7 @@ func (n *Node) addFigures(server *janus.Server, rooms *videoroom.Plugin) {
 		s.Sessions, s.Handles = int(m.Sessions.Load()), int(m.Handles.Load())
 		s.Peers, s.Streams, s.Rooms = n.media.Peers(), n.media.Streams(), rooms.RoomCount()
 	})
-	n.rooms = func() []console.Room { return roomList(rooms.Overview()) }
+	n.rooms = func(ctx context.Context) []console.Room { return n.roomList(ctx, rooms.Overview()) }
 	n.peer = func(session, handle uint64) (console.Peer, bool) {
 		id, ok := server.PeerID(session, handle)
 		if !ok {
@@ -40,12 +40,27 @@ func (n *Node) addFigures(server *janus.Server, rooms *videoroom.Plugin) {
 	}
 }
 
-func roomList(infos []videoroom.RoomInfo) []console.Room {
-	rooms := make([]console.Room, 0, len(infos))
-	for _, i := range infos {
+// roomList returns the rooms of all nodes, with what is known more of those that somebody here has to do with.
+func (n *Node) roomList(ctx context.Context, here []videoroom.RoomInfo) []console.Room {
+	known := make(map[string]videoroom.RoomInfo, len(here))
+	for _, i := range here {
+		known[i.ID] = i
+	}
+	list, err := videoRooms{n.mesh}.List(ctx)
+	if err != nil {
+		n.log.Warn("rooms of some nodes are not listed", "error", err)
+	}
+	rooms := make([]console.Room, 0, len(list))
+	for _, l := range list {
+		i, here := known[l.Room]
+		if !here {
+			if i, err = videoroom.Describe(l); err != nil {
+				n.log.Warn("room not understood", "room", l.Room, "error", err)
+			}
+		}
 		rooms = append(rooms, console.Room{
 			Plugin: videoroom.Package, Room: i.ID, Description: i.Description, CommunityID: i.CommunityID, Private: i.Private,
-			Participants: i.Participants, Publishers: i.Publishers, MaxPublishers: i.MaxPublishers, Subscribers: i.Subscribers,
+			Participants: i.Participants, MaxPublishers: i.MaxPublishers, Here: here, Publishers: i.Publishers, Subscribers: i.Subscribers,
 		})
 	}
 	return rooms
@@ -94,7 +109,7 @@ func (n *Node) exportRooms(p *videoroom.Plugin) {
 		return s
 	}
 	n.registry.MustRegister(snapshot(read,
-		gauge("cardea_videoroom_rooms", "Rooms.", func(s sums) float64 { return float64(s.rooms) }),
+		gauge("cardea_videoroom_rooms", "Rooms that somebody on this node has to do with.", func(s sums) float64 { return float64(s.rooms) }),
 		gauge("cardea_videoroom_participants", "Participants of all rooms.", func(s sums) float64 { return float64(s.participants) }),
 		gauge("cardea_videoroom_publishers", "Participants who publish.", func(s sums) float64 { return float64(s.publishers) }),
 		gauge("cardea_videoroom_subscribers", "Handles that subscribe to streams of a room.", func(s sums) float64 { return float64(s.subscribers) }),

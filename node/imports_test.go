@@ -87,13 +87,13 @@ var bans = []ban{
 		"a link carries streams and messages and does not know what they are for",
 	},
 	{
-		"cardea/mesh/room", false,
+		"cardea/mesh/room", true,
 		[]string{"cardea/relay/..."},
 		[]string{"cardea/relay/link/..."},
 		"rooms are opaque: what is published in them is for others to know",
 	},
 	{
-		"cardea/mesh/route", false,
+		"cardea/mesh/route", true,
 		[]string{"cardea/..."},
 		[]string{"cardea/relay/link/..."},
 		"the way through the mesh follows from measurements alone",

@@ -2,10 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"cardea/mesh"
@@ -32,7 +34,7 @@ func (n *Node) joinMesh(ctx context.Context) error {
 	}
 	cluster, err := member.Open(ctx, mc)
 	if err != nil {
-		return err
+		return meshPortError(err)
 	}
 	n.cluster = cluster
 	listen, err := linkAddresses(n.cfg)
@@ -42,13 +44,21 @@ func (n *Node) joinMesh(ctx context.Context) error {
 	}
 	if n.mesh, err = mesh.New(mesh.Config{Cluster: cluster, Listen: listen, Far: n.media.Far(), Store: n.keeper.store(), Log: log}); err != nil {
 		cluster.Close()
-		return err
+		return meshPortError(err)
 	}
 	n.services = append(n.services,
 		service{"mesh", n.mesh.Run},
 		service{"load to tell", n.tellLoad},
 	)
 	return nil
+}
+
+// meshPortError says what to do about a port that is taken.
+func meshPortError(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: mesh.gossip_port, mesh.link_port: %w (another program or node listens there; --bind gives a node an address of its own)", ErrPort, err)
+	}
+	return err
 }
 
 // meshBind returns the address that is listened on for other nodes; not valid for all.

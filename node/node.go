@@ -51,7 +51,7 @@ type Node struct {
 
 	// What the planes tell the console; set before Serve.
 	figures []func(*console.Status)
-	rooms   func() []console.Room
+	rooms   func(ctx context.Context) []console.Room
 	peer    func(session, handle uint64) (console.Peer, bool)
 }
 
@@ -84,7 +84,7 @@ func listenWith(ctx context.Context, cfg *config.Config, log *slog.Logger, level
 	n := &Node{
 		cfg: cfg, level: level, name: cfg.Node.Name, started: time.Now(), load: newLoadMeter(cfg.Limits),
 		keeper: keeper{dir: cfg.Node.DataDir},
-		rooms:  func() []console.Room { return nil },
+		rooms:  func(context.Context) []console.Room { return nil },
 		peer:   func(uint64, uint64) (console.Peer, bool) { return console.Peer{}, false },
 	}
 	if n.name == "" {
@@ -256,7 +256,7 @@ func (n *Node) consoleConfig() console.Config {
 		Metrics: promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{Registry: n.registry}),
 		Ready:   n.notReady,
 		Status:  n.status,
-		Rooms:   func() []console.Room { return n.rooms() },
+		Rooms:   func(ctx context.Context) []console.Room { return n.rooms(ctx) },
 		Peer:    func(session, handle uint64) (console.Peer, bool) { return n.peer(session, handle) },
 		Mesh:    n.consoleMesh(),
 	}

@@ -60,7 +60,7 @@ func TestServe(t *testing.T) {
 		}
 	}
 	s, err := console.Client{URL: ConsoleURL(c), HTTP: h}.Status(t.Context())
-	if err != nil || !s.Ready || s.Node == "" || s.Memory.Total == 0 || len(s.Listeners) != 5 {
+	if err != nil || !s.Ready || s.Node == "" || s.Memory.Total == 0 || len(s.Listeners) != 9 {
 		t.Errorf("status %+v, %v", s, err)
 	}
 	stop()
@@ -94,6 +94,10 @@ func TestPortTaken(t *testing.T) {
 	}
 	third := second
 	third.Janus.HTTPPort, third.Console.Port, third.Media.Port = 8191, 9601, 3479
+	if _, err := Listen(t.Context(), &third, quiet()); !errors.Is(err, ErrPort) || !strings.Contains(err.Error(), "mesh") {
+		t.Fatalf("second node on the ports of the mesh: %v", err)
+	}
+	third.Mesh.GossipPort, third.Mesh.LinkPort = 7948, 7949
 	n, err := Listen(t.Context(), &third, quiet())
 	if err != nil {
 		t.Fatalf("the failed start kept a port: %v", err)

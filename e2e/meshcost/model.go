@@ -138,7 +138,7 @@ func control(s sizes, u use, n, links, follows, changed, created float64) terms 
 		{"rows", links * (s.notice + moves*s.rowEntry) / settings.rows.Seconds()},
 		{"comparing records", 2 * compares * (s.digest + s.notice)},
 		{"new rooms", created * (s.create + s.notice)},
-		{"following keepers", 2 * follows * (s.beatBytes/2 + s.beats/2*s.notice)},
+		{"following keepers", follows * (s.beatBytes + s.beats*s.notice)},
 		{"rosters", changed * (s.change + s.notice)},
 	}
 }

@@ -25,8 +25,8 @@ type Registry struct {
 	prefix string
 }
 
-// OpenRegistry prepares a registry; nothing is asked yet, and a server that is away is no error. The URL is redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS,
-// or unix://PATH.
+// OpenRegistry prepares a registry; nothing is asked yet, and a server that is away is no error. The URL is
+// redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or unix://PATH.
 func OpenRegistry(url, cluster string) (*Registry, error) {
 	o, err := redis.ParseURL(url)
 	if err != nil {

@@ -13,8 +13,9 @@ import (
 
 func compareID(a, b link.NodeID) int { return cmp.Compare(a, b) }
 
-// advertised returns the addresses under which others reach this node, best first, at most maxAddresses: the configured ones, the one that is
-// listened on, else those of the routes to the outside, else any of the machine's that are not loopback, else loopback.
+// advertised returns the addresses under which others reach this node, best first, at most maxAddresses: the configured ones,
+// the one that is listened on, else those of the routes to the outside, else any of the machine's that are not loopback, else
+// loopback.
 func advertised(cfg Config) ([]netip.Addr, error) {
 	var all []netip.Addr
 	add := func(a netip.Addr) {

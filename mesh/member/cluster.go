@@ -300,7 +300,8 @@ func (c *Cluster) Self() Node {
 // ID returns the cluster's id.
 func (c *Cluster) ID() string { return c.member().authority.cluster() }
 
-// Nodes returns the live nodes, this one included, sorted by id. A node that gossip takes for dead, or that has left, is not among them.
+// Nodes returns the live nodes, this one included, sorted by id. A node that gossip takes for dead, or that has left, is not
+// among them.
 func (c *Cluster) Nodes() []Node {
 	self := c.Self()
 	all := []Node{self}
@@ -346,8 +347,8 @@ func (c *Cluster) Footprint() (metadata, answer int) {
 // FirstInvitation returns an invitation for several nodes if this start has made a lasting cluster, else "".
 func (c *Cluster) FirstInvitation() string { return c.first }
 
-// Watch has f called after something changed: nodes that come or go, or what they say of themselves. Calls come one at a time while the
-// cluster runs; changes may be joined in one. f must not wait.
+// Watch has f called after something changed: nodes that come or go, or what they say of themselves. Calls come one at a time
+// while the cluster runs; changes may be joined in one. f must not wait.
 func (c *Cluster) Watch(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -362,8 +363,9 @@ func (c *Cluster) tell() {
 	}
 }
 
-// Update changes this node's entry: its load, state, planes, and so on, but not its id and addresses. State and planes are told to others at once
-// (at most five times a second), load and coordinate when they have changed noticeably, every 10 s plus 0.4 s a node at most.
+// Update changes this node's entry: its load, state, planes, and so on, but not its id and addresses. State and planes are told
+// to others at once (at most five times a second), load and coordinate when they have changed noticeably, every 10 s plus 0.4 s
+// a node at most.
 func (c *Cluster) Update(f func(*Node)) {
 	c.mu.Lock()
 	id, links, gossip := c.self.ID, c.self.Links, c.self.Gossip

@@ -9,9 +9,9 @@ import (
 
 // Config says who a node is and how it meets others. The zero Config is a node that runs alone and keeps nothing.
 type Config struct {
-	// Dir is the directory of identity and keys. Empty: they live as long as the process does, and so they do, with a warning in the log,
-	// if the directory cannot be made or another process uses it. It is an error if it holds an identity that is out of reach, or if
-	// another process uses it and an invitation was given.
+	// Dir is the directory of identity and keys. Empty: they live as long as the process does, and so they do, with a warning
+	// in the log, if the directory cannot be made or another process uses it. It is an error if it holds an identity that is
+	// out of reach, or if another process uses it and an invitation was given.
 	Dir string
 	// Alone keeps the node to itself: no port is opened, and whatever says how to meet others is ignored.
 	Alone bool
@@ -24,13 +24,13 @@ type Config struct {
 	Bind netip.Addr
 	// GossipPort is UDP and TCP (7946); LinkPort is TCP for admissions here, and UDP for links elsewhere (7947).
 	GossipPort, LinkPort uint16
-	// Advertise is where others reach this node when Bind does not tell (behind a NAT): at most three, best first. Ports are forwarded
-	// unchanged.
+	// Advertise is where others reach this node when Bind does not tell (behind a NAT): at most three, best first. Ports are
+	// forwarded unchanged.
 	Advertise []netip.Addr
 
 	// Join holds at most one invitation, and addresses of members (HOST[:PORT] of their admissions, or of their gossip). An
-	// invitation that was used by this node already is fine. Addresses alone are of use only to a member: they are where it looks for
-	// the others.
+	// invitation that was used by this node already is fine. Addresses alone are of use only to a member: they are where it
+	// looks for the others.
 	Join []string
 	// JoinTimeout is how long to try to redeem an invitation while nobody answers; 0: 30 s.
 	JoinTimeout time.Duration

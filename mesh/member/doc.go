@@ -12,18 +12,20 @@
 // # Failure detection
 //
 // Each node probes one other each P = 500 ms, in shuffled rounds, and waits so long for the answer (from 350 ms on by way of
-// others as well); so round trips of nearly 500 ms pass. With n nodes and s = max(1, log10 n), a dead node is known everywhere after
+// others as well); so round trips of nearly 500 ms pass. With n nodes and s = max(1, log10 n), a dead node is known everywhere
+// after
 //
 //	first probe + P + suspicion + spreading
 //
-// The first probe comes within P on average. Suspicion lasts 3 s P once a second node has found the same, or with fewer than four
-// nodes; one node alone must suspect for 9 s P. Spreading takes log4(n) rounds of 100 ms and half a round trip each. At 250 ms round trip
-// that is 2.4 s on average with 2 nodes, 2.9 s with 10 (4.4 s in the worst of 100 cases), 4.2 s with 50, 4.9 s with 100; a test simulates it.
+// The first probe comes within P on average. Suspicion lasts 3 s P once a second node has found the same, or with fewer than
+// four nodes; one node alone must suspect for 9 s P. Spreading takes log4(n) rounds of 100 ms and half a round trip each. At
+// 250 ms round trip that is 2.4 s on average with 2 nodes, 2.9 s with 10 (4.4 s in the worst of 100 cases), 4.2 s with 50, 4.9
+// s with 100; a test simulates it.
 //
-// A live node is declared dead only if for that time of suspicion none of what is said of it reaches it, or none of its objections gets out. At 3 %
-// loss 6 of 100 probes fail; suspicions and objections are then told at least five times over, so that one in some ten million ends
-// wrongly. A process that stands still for less than 2 s survives. A node that finds itself slow gives others up to three times
-// as long.
+// A live node is declared dead only if for that time of suspicion none of what is said of it reaches it, or none of its
+// objections gets out. At 3 % loss 6 of 100 probes fail; suspicions and objections are then told at least five times over, so
+// that one in some ten million ends wrongly. A process that stands still for less than 2 s survives. A node that finds itself
+// slow gives others up to three times as long.
 //
 // # Trust
 //
@@ -33,18 +35,19 @@
 // authority's key is with the first node and those invited to hold it; other members pass what needs it on to one of them.
 //
 // New nodes come to the admission port (TCP, same number as the links' UDP port) of any member, with an invitation: the
-// authority's fingerprint, addresses, an expiry, and a one-time key, signed by the authority. They check the fingerprint before they say
-// anything. Only the member that made an invitation can redeem it, and it keeps nothing but a hash of the key; another
+// authority's fingerprint, addresses, an expiry, and a one-time key, signed by the authority. They check the fingerprint before
+// they say anything. Only the member that made an invitation can redeem it, and it keeps nothing but a hash of the key; another
 // member, shown the signed part, carries the bytes of a TLS session between both, which it cannot read. Wrong, expired and used
 // invitations get the same answer. A process without an invitation sees that TLS is spoken there, and no more.
 //
 // Members use the same port among each other, with certificates on both sides, for gossip keys, renewals and to meet again.
-// Metadata is signed by its node and carries the authority's signature of the node's key ([pass]), so a member that has gone wrong can
-// neither speak for others nor invent nodes. It can still disturb failure detection: others object to being called dead.
+// Metadata is signed by its node and carries the authority's signature of the node's key ([pass]), so a member that has gone
+// wrong can neither speak for others nor invent nodes. It can still disturb failure detection: others object to being called
+// dead.
 //
-// Gossip keys are a signed, numbered ring. A rotation adds a key, waits until every live node announces that it has it, makes it the one
-// that encrypts, and drops the old one a minute later. Nodes that see a higher number in somebody's metadata fetch the ring
-// from there; nodes that were away fetch it when they come back, for which their certificate is enough.
+// Gossip keys are a signed, numbered ring. A rotation adds a key, waits until every live node announces that it has it, makes
+// it the one that encrypts, and drops the old one a minute later. Nodes that see a higher number in somebody's metadata fetch
+// the ring from there; nodes that were away fetch it when they come back, for which their certificate is enough.
 //
 // # Meeting again
 //

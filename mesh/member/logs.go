@@ -8,8 +8,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// gossipLog turns memberlist's lines into records. What strangers can provoke, and what the protocol deals with by itself, is worth a
-// line in a debugging log only; the rest is bounded.
+// gossipLog turns memberlist's lines into records. What strangers can provoke, and what the protocol deals with by itself, is
+// worth a line in a debugging log only; the rest is bounded.
 type gossipLog struct {
 	slog.Handler
 	limit *rate.Limiter

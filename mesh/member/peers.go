@@ -91,7 +91,8 @@ func (p *peers) setSeeds(all []netip.AddrPort) {
 	p.seeds = seeds
 }
 
-// due returns whom to call now and takes them as being called: called or met must follow. live are the nodes that are there, self included.
+// due returns whom to call now and takes them as being called: called or met must follow. live are the nodes that are there,
+// self included.
 func (p *peers) due(live map[link.NodeID]Node, now time.Time) []*peer {
 	reached := map[netip.AddrPort]bool{}
 	for _, l := range live {
@@ -121,8 +122,8 @@ func (p *peers) due(live map[link.NodeID]Node, now time.Time) []*peer {
 	return missing
 }
 
-// called notes that a call in vain is over. The pause grows with their number, and with the number of nodes that call too, so that one
-// missing node of many is not called by all of them all the time.
+// called notes that a call in vain is over. The pause grows with their number, and with the number of nodes that call too, so
+// that one missing node of many is not called by all of them all the time.
 func (p *peers) called(k *peer, live int, now time.Time) {
 	p.calling--
 	k.using = false

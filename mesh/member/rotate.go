@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Invite returns an invitation to this cluster, as text. A node without the authority's key asks one that has it, and cannot invite others to
-// hold it.
+// Invite returns an invitation to this cluster, as text. A node without the authority's key asks one that has it, and cannot
+// invite others to hold it.
 func (c *Cluster) Invite(ctx context.Context, i Invitation) (string, error) {
 	if c.admission == nil {
 		return "", errAlone
@@ -79,8 +79,8 @@ func (c *Cluster) invite(i Invitation) (string, error) {
 	return inv.text(), nil
 }
 
-// RotateKey replaces the gossip key: it returns when all live nodes encrypt with a new one. If the context ends before that, the rotation goes on, and the
-// error names whom it waits for. One rotation at a time: [ErrRotating].
+// RotateKey replaces the gossip key: it returns when all live nodes encrypt with a new one. If the context ends before that,
+// the rotation goes on, and the error names whom it waits for. One rotation at a time: [ErrRotating].
 func (c *Cluster) RotateKey(ctx context.Context) error {
 	if c.admission == nil {
 		return errAlone
@@ -196,8 +196,8 @@ func (c *Cluster) adopt(raw []byte) error {
 	return c.use(m)
 }
 
-// turnRing goes on with a rotation: a node that lacks the newest ring fetches it; the first live holder of the authority's key takes the
-// next step when all have it.
+// turnRing goes on with a rotation: a node that lacks the newest ring fetches it; the first live holder of the authority's key
+// takes the next step when all have it.
 func (c *Cluster) turnRing() {
 	own := c.member()
 	live := c.table.live()

@@ -10,8 +10,9 @@ import (
 	"cardea/relay/link"
 )
 
-// TLS returns the configuration of links: this node's certificate at either end, which is renewed in place, and the authority that
-// others' are checked with. It asks for nothing beyond membership: whose certificate it is, [Cluster.Identify] says. The caller owns it.
+// TLS returns the configuration of links: this node's certificate at either end, which is renewed in place, and the authority
+// that others' are checked with. It asks for nothing beyond membership: whose certificate it is, [Cluster.Identify] says. The
+// caller owns it.
 func (c *Cluster) TLS() *tls.Config {
 	roots := x509.NewCertPool()
 	roots.AddCert(c.member().authority.cert)

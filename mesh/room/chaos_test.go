@@ -268,7 +268,7 @@ func (c *chaos) check() (errs error) {
 
 // TestChaos checks after each disturbance and repair that everybody agrees with everybody.
 func TestChaos(t *testing.T) {
-	seeds := uint64(600)
+	seeds := uint64(100)
 	if testing.Short() {
 		seeds = 20
 	}

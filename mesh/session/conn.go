@@ -13,7 +13,7 @@ import (
 // Bounds of connections.
 const (
 	maxRequests = 32              // of a connection, at one node and not answered
-	connectTime = 5 * time.Second // for a link to a session's owner
+	againTime   = 5 * time.Second // for a request to be passed on to another owner
 	ackBytes    = 64 << 10        // taken of a connection's messages before their node is told
 	maxBacklog  = 1 << 20         // bytes of a connection's messages that were not taken
 	maxOutlets  = 1 << 17         // connections of one other node's clients
@@ -154,9 +154,7 @@ func (s *Sessions) route(ctx context.Context, c *conn, to link.NodeID) (*route, 
 	if way != nil {
 		return way, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, connectTime)
-	defer cancel()
-	if err := s.cfg.Connect(ctx, to); err != nil {
+	if err := s.connect(ctx, to); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -219,7 +217,7 @@ func (s *Sessions) again(c *conn, not link.NodeID, p *pending) {
 		return
 	}
 	s.work.Go(func() {
-		ctx, cancel := context.WithTimeout(c.ctx, connectTime)
+		ctx, cancel := context.WithTimeout(c.ctx, againTime)
 		defer cancel()
 		if !p.again {
 			p.again = true

@@ -174,6 +174,109 @@ func TestBehind(t *testing.T) {
 	})
 }
 
+// TestPolls has the polls of many clients wait at one node, more than a link answers calls.
+func TestPolls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := build(t, "a", "b")
+		a, b := n.nodes[0], n.nodes[1]
+		a.open(1)
+		b.find(t.Context(), 1, false)
+		type outcome struct {
+			events [][]byte
+			found  bool
+			err    error
+		}
+		outcomes := make(chan outcome, 2000)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		poll := func(ctx context.Context) {
+			l, found, err := b.Poll(ctx, 1, 1)
+			outcomes <- outcome{l, found, err}
+		}
+		for range 1000 {
+			go poll(ctx)
+		}
+		synctest.Wait()
+		if n.count[KindPolled] != 0 || len(outcomes) != 0 {
+			t.Fatalf("%d are answered", len(outcomes))
+		}
+		a.events <- []byte("e")
+		synctest.Wait()
+		if o := <-outcomes; len(o.events) != 1 || !o.found || o.err != nil {
+			t.Errorf("got %v", o)
+		}
+		cancel() // the clients are gone
+		synctest.Wait()
+		a.Sessions.mu.Lock()
+		left := len(a.polls) + len(a.pollsOf)
+		a.Sessions.mu.Unlock()
+		if len(outcomes) != 999 || left != 0 {
+			t.Errorf("%d polls ended, %d are left", len(outcomes), left)
+		}
+		for range 999 {
+			<-outcomes
+		}
+		go poll(t.Context())
+		synctest.Wait()
+		n.down("a")
+		if o := <-outcomes; !o.found || !errors.Is(o.err, ErrUnreachable) {
+			t.Errorf("the link is down: %v", o)
+		}
+		// The answers of others are not taken for the owner's.
+		b.Sessions.mu.Lock()
+		b.waits[77] = &wait{"a", make(chan *pollMessage, 1)}
+		b.Sessions.mu.Unlock()
+		b.polled(t.Context(), "c", &pollMessage{ID: 77, Events: [][]byte{[]byte("forged")}})
+		b.Sessions.mu.Lock()
+		delete(b.waits, 77)
+		b.Sessions.mu.Unlock()
+	})
+}
+
+// TestSlowOwner has an owner that lives and does not answer: it is not taken for gone, and no client fills a link.
+func TestSlowOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := build(t, "a", "b")
+		a, b := n.nodes[0], n.nodes[1]
+		a.open(1)
+		hang := make(chan struct{})
+		a.Serve(Local{Call: func(context.Context, uint64, string, string, []byte) ([]byte, bool) {
+			<-hang
+			return []byte("late"), true
+		}})
+		full := 0
+		results := make(chan error, 20)
+		for range 20 {
+			go func() {
+				start := time.Now()
+				reply, found, err := b.Call(context.Background(), 1, "", "", nil)
+				if reply != nil || !found {
+					err = fmt.Errorf("%q %v %w", reply, found, err)
+				}
+				if time.Since(start) == 0 {
+					n.set(func() { full++ })
+				}
+				results <- err
+			}()
+		}
+		for range 20 {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
+		if full != 20-maxSessionCalls {
+			t.Errorf("%d refused at once", full)
+		}
+		close(hang)
+		synctest.Wait()
+		b.Sessions.mu.Lock()
+		defer b.Sessions.mu.Unlock()
+		if len(b.calls)+len(b.sessionCalls) != 0 {
+			t.Errorf("counted: %v %v", b.calls, b.sessionCalls)
+		}
+	})
+}
+
 // TestGap loses notices: the connection is cut, since what it missed is not known.
 func TestGap(t *testing.T) {
 	for _, k := range []link.Kind{KindRequest, KindMessage} {
@@ -453,7 +556,7 @@ func FuzzHandlers(f *testing.F) {
 		findMessage{1},
 		takeMessage{1, 2, 3},
 		callMessage{1, "t", "a", nil},
-		pollMessage{1, 2, 0},
+		pollNotice{ID: 1, Session: 2},
 		requestNotice{Conn: 1, Serial: 1},
 		messageNotice{Conn: 1},
 		takenNotice{1, 2},
@@ -472,7 +575,7 @@ func FuzzHandlers(f *testing.F) {
 	s.Serve(x.local())
 	s.stop() // nothing is served in the background
 	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
-		k := KindAnnounce + link.Kind(kind%10)
+		k := KindAnnounce + link.Kind(kind%12)
 		if h := calls[k]; h != nil {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()

@@ -64,18 +64,22 @@ type Sessions struct {
 	base  context.Context
 	stop  context.CancelFunc
 
-	mu      sync.Mutex
-	nodes   nodes                   // guarded by mu
-	keeper  *keeper                 // guarded by mu
-	own     map[uint64]*owned       // guarded by mu
-	tellers map[link.NodeID]*teller // guarded by mu
-	cache   map[uint64]cached       // guarded by mu
-	conns   map[uint64]*conn        // guarded by mu: of this node's clients
-	serial  uint64                  // guarded by mu: of conns
-	outlets map[outletName]*outlet  // guarded by mu: connections of other nodes' clients
-	perNode map[link.NodeID]int     // guarded by mu: outlets
-	polls   map[link.NodeID]int     // guarded by mu
-	dead    []*outlet               // guarded by mu: their connections are to be ended
+	mu           sync.Mutex
+	nodes        nodes                           // guarded by mu
+	keeper       *keeper                         // guarded by mu
+	own          map[uint64]*owned               // guarded by mu
+	tellers      map[link.NodeID]*teller         // guarded by mu
+	cache        map[uint64]cached               // guarded by mu
+	conns        map[uint64]*conn                // guarded by mu: of this node's clients
+	serial       uint64                          // guarded by mu: of conns and waits
+	outlets      map[outletName]*outlet          // guarded by mu: connections of other nodes' clients
+	perNode      map[link.NodeID]int             // guarded by mu: outlets
+	waits        map[uint64]*wait                // guarded by mu: polls of this node's clients
+	polls        map[pollName]context.CancelFunc // guarded by mu: of other nodes' clients
+	pollsOf      map[link.NodeID]int             // guarded by mu: of each
+	calls        map[link.NodeID]int             // guarded by mu: requests at each owner
+	sessionCalls map[uint64]int                  // guarded by mu: for each session
+	dead         []*outlet                       // guarded by mu: their connections are to be ended
 }
 
 // New makes the sessions and registers what other nodes ask. [Sessions.Serve] comes next, then [Sessions.Run].
@@ -86,7 +90,8 @@ func New(cfg Config) *Sessions {
 	s := &Sessions{
 		cfg: cfg, wake: make(chan struct{}, 1), asks: make(chan struct{}, maxAsks), nodes: nodes{cfg.Self}, keeper: newKeeper(),
 		own: make(map[uint64]*owned), tellers: make(map[link.NodeID]*teller), cache: make(map[uint64]cached), conns: make(map[uint64]*conn),
-		outlets: make(map[outletName]*outlet), perNode: make(map[link.NodeID]int), polls: make(map[link.NodeID]int),
+		outlets: make(map[outletName]*outlet), perNode: make(map[link.NodeID]int), polls: make(map[pollName]context.CancelFunc),
+		pollsOf: make(map[link.NodeID]int), waits: make(map[uint64]*wait), calls: make(map[link.NodeID]int), sessionCalls: make(map[uint64]int),
 	}
 	var b [8]byte
 	_, _ = rand.Read(b[:])                        // it never fails
@@ -147,6 +152,7 @@ func (s *Sessions) LinkChanged(id link.NodeID, up bool) {
 			s.bury(o)
 		}
 	}
+	s.dropPolls(id)
 	for session, c := range s.cache {
 		if c.Owner == id {
 			delete(s.cache, session)

@@ -98,8 +98,8 @@ func printNodes(out io.Writer, all []console.MeshNode) error {
 		if n.Authority {
 			id += "*"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.0f %%\t%s\t%s\t%s\t%s\n", printable(id), orDash(n.Name), orDash(n.Region), printable(n.State),
-			orDash(strings.Join(n.Planes, ",")), n.Load*100, rtt, loss, orDash(n.Version), orDash(strings.Join(n.Addresses, " ")))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.0f %%\t%s\t%s\t%s\t%s\n",
+			printable(id), orDash(n.Name), orDash(n.Region), printable(n.State), orDash(strings.Join(n.Planes, ",")), n.Load*100, rtt, loss, orDash(n.Version), orDash(strings.Join(n.Addresses, " ")))
 	}
 	return w.Flush()
 }
@@ -114,8 +114,8 @@ func orDash(s string) string {
 
 const keysUsage = `Usage: cardea keys rotate [options]
 
-Replaces the key that gossip between nodes is encrypted with, without an interruption: all nodes get the new key first, then they use it, and
-a minute later they forget the old one. Returns when it is in use everywhere.
+Replaces the key that gossip between nodes is encrypted with, without an interruption: all nodes get the new key first,
+then they use it, and a minute later they forget the old one. Returns when it is in use everywhere.
 `
 
 // keys rotates the gossip keys.

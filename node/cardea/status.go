@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -126,7 +127,7 @@ func printStatus(out io.Writer, s console.Status) error {
 
 // rooms prints the rooms on a node.
 func rooms(ctx context.Context, args []string, out io.Writer) error {
-	client, asJSON, err := ask("rooms", "Usage: cardea rooms [options]\n\nLists the rooms on a node.\n", args, out, nil)
+	client, asJSON, err := ask("rooms", "Usage: cardea rooms [options]\n\nLists the rooms of all nodes; publishers and subscribers (of this node) of those that somebody on this node has to do with.\n", args, out, nil)
 	if err != nil {
 		return err
 	}
@@ -140,7 +141,11 @@ func rooms(ctx context.Context, args []string, out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ROOM\tPLUGIN\tPARTICIPANTS\tPUBLISHERS\tSUBSCRIBERS\tDESCRIPTION")
 	for _, r := range list {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d/%d\t%d\t%s\n", printable(r.Room), r.Plugin, r.Participants, r.Publishers, r.MaxPublishers, r.Subscribers, printable(r.Description))
+		publishers, subscribers := "-", "-"
+		if r.Here {
+			publishers, subscribers = strconv.Itoa(r.Publishers), strconv.Itoa(r.Subscribers)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s/%d\t%s\t%s\n", printable(r.Room), r.Plugin, r.Participants, publishers, r.MaxPublishers, subscribers, printable(r.Description))
 	}
 	return w.Flush()
 }

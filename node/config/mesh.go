@@ -13,9 +13,9 @@ type Mesh struct {
 	// Enabled says whether the node may have others beside it. Without, its ports for them stay closed.
 	Enabled bool `yaml:"enabled"`
 	// Join holds an invitation from another node (cardea token prints one; "cardea run --join" takes it as well), of which a
-	// node needs one once in its life: it may stay here, used or expired. Further entries are addresses, HOST or HOST:PORT, of nodes
-	// to look for at start; they are known addresses and no permission: without an invitation or a membership from an earlier run, a node does
-	// not get in by them.
+	// node needs one once in its life: it may stay here, used or expired. Further entries are addresses, HOST or HOST:PORT, of
+	// nodes to look for at start; they are known addresses and no permission: without an invitation or a membership from an
+	// earlier run, a node does not get in by them.
 	Join []Secret `yaml:"join"`
 	// Address is the local address for other nodes. Empty: node.bind.
 	Address netip.Addr `yaml:"address"`
@@ -24,8 +24,8 @@ type Mesh struct {
 	// LinkPort is the port for everything else between nodes: UDP for links, which carry media and rooms, TCP for
 	// admission of new nodes.
 	LinkPort uint16 `yaml:"link_port"`
-	// Advertise lists the addresses under which other nodes reach this one, at most three, best first, when they are not the machine's own. Empty: the
-	// public ones of node.advertise, else the machine's. Ports must be forwarded unchanged.
+	// Advertise lists the addresses under which other nodes reach this one, at most three, best first, when they are not the
+	// machine's own. Empty: the public ones of node.advertise, else the machine's. Ports must be forwarded unchanged.
 	Advertise []netip.Addr `yaml:"advertise"`
 	// DNS is a name that leads to nodes, by A and AAAA records, or SRV records at _cardea._tcp below it. It is looked up again
 	// and again.

@@ -60,10 +60,11 @@ type Room struct {
 	Description   string `json:"description"`
 	CommunityID   string `json:"community_id,omitempty"`
 	Private       bool   `json:"private,omitempty"`
-	Participants  int    `json:"participants"`
-	Publishers    int    `json:"publishers"`
+	Participants  int    `json:"participants"` // on all nodes
 	MaxPublishers int    `json:"max_publishers"`
-	Subscribers   int    `json:"subscribers"`
+	Here          bool   `json:"here"`        // somebody on this node has to do with it; else the next two are not known
+	Publishers    int    `json:"publishers"`  // on all nodes
+	Subscribers   int    `json:"subscribers"` // on this node
 }
 
 // Page is what the page must know to make a call.

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"embed"
 	"encoding/json"
 	"fmt"
@@ -19,7 +20,7 @@ type Config struct {
 	Metrics http.Handler                                   // of /metrics
 	Ready   func() error                                   // nil when new clients are welcome
 	Status  func() Status                                  //
-	Rooms   func() []Room                                  //
+	Rooms   func(ctx context.Context) []Room               // it may ask other nodes, and ends with the context
 	Peer    func(session, handle uint64) (p Peer, ok bool) // ok is false for what does not exist
 	Mesh    *Mesh                                          // nil: the node knows no others
 	// ICEServers mints credentials for a visitor of the page that reached the node by that host name or address, "" when it
@@ -59,7 +60,7 @@ func New(cfg Config) http.Handler {
 	})
 	closed := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, cfg.Access.closed(h)) }
 	closed("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, cfg.Status()) })
-	closed("GET /api/v1/rooms", func(w http.ResponseWriter, _ *http.Request) { answer(w, Rooms{cfg.Rooms()}) })
+	closed("GET /api/v1/rooms", func(w http.ResponseWriter, r *http.Request) { answer(w, Rooms{cfg.Rooms(r.Context())}) })
 	if cfg.Mesh != nil {
 		cfg.Mesh.handle(closed)
 	}

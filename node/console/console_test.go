@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -25,7 +26,7 @@ func config() Config {
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "metrics") }),
 		Ready:   func() error { return nil },
 		Status:  func() Status { return Status{Node: "n", Sessions: 3} },
-		Rooms:   func() []Room { return []Room{{Room: "1234", Participants: 2}} },
+		Rooms:   func(context.Context) []Room { return []Room{{Room: "1234", Participants: 2}} },
 		Peer: func(session, handle uint64) (Peer, bool) {
 			return Peer{State: "connected"}, session == 9007199254740991 && handle == 2
 		},

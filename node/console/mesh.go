@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Mesh is what the console shows and does of the mesh. Functions are called for every request, from many goroutines; those that return errors
-// end with the request.
+// Mesh is what the console shows and does of the mesh. Functions are called for every request, from many goroutines; those that
+// return errors end with the request.
 type Mesh struct {
 	Nodes      func() []MeshNode
 	Invite     func(ctx context.Context, r InviteRequest) (invitation string, err error)

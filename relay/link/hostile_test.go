@@ -408,7 +408,7 @@ func TestConfig(t *testing.T) {
 		}
 	}
 	for name, f := range map[string]func(*Config){
-		"self": func(c *Config) { c.Self = "" }, "listen": func(c *Config) { c.Listen = nil }, "tls": func(c *Config) { c.TLS = nil },
+		"self": func(c *Config) { c.Self = "" }, "tls": func(c *Config) { c.TLS = nil },
 		"roots": func(c *Config) { c.TLS.RootCAs = nil }, "clock": func(c *Config) { c.Clock.NTP = nil },
 		"address": func(c *Config) { c.Listen = append(c.Listen, netip.MustParseAddrPort("192.0.2.1:1")) },
 	} {

@@ -1,6 +1,9 @@
 package videoroom
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+)
 
 // RoomInfo is a room as an operator sees it; secrets and pins are not in it.
 type RoomInfo struct {
@@ -26,6 +29,17 @@ func (p *Plugin) Overview() []RoomInfo {
 		}
 	}
 	return infos
+}
+
+// Describe returns what is known of a room that this node has nothing to do with: its options, and how many are there.
+func Describe(l MeshListing) (RoomInfo, error) {
+	i := RoomInfo{ID: l.Room, Participants: l.Participants}
+	c := DefaultRoom(l.Room)
+	if err := json.Unmarshal(l.Record, &c); err != nil {
+		return i, fmt.Errorf("room %s: %w", l.Room, err)
+	}
+	i.Description, i.CommunityID, i.Private, i.MaxPublishers = c.Description, plainText(c.CommunityID), c.Private, c.Publishers
+	return i, nil
 }
 
 // overview is what an operator is told of the room; ok is false for one that is gone.

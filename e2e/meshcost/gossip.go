@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"cardea/mesh/member"
+)
+
+// measureGossip runs memberlist with what mesh/member gives it over a network in memory.
+func measureGossip(ctx context.Context, _ use, s *sizes) error {
+	ports, err := freePorts(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := member.Open(ctx, member.Config{
+		Name: "frankfurt-1.example.org", Region: "eu-central", Version: "v1.2.3", Planes: member.Signaling | member.Media | member.TURN,
+		Bind: netip.AddrFrom4([4]byte{127, 0, 0, 1}), GossipPort: ports[0], LinkPort: ports[1],
+	})
+	if err != nil {
+		return err
+	}
+	g := group{label: c.ID()}
+	g.metadata, g.answer = c.Footprint()
+	c.Close()
+	if err := g.probes(ctx, s); err != nil {
+		return err
+	}
+	return g.states(ctx, s)
+}
+
+func freePorts(ctx context.Context) (ports [2]uint16, err error) {
+	for i := range ports {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			return ports, err
+		}
+		defer l.Close()
+		ports[i] = netip.MustParseAddrPort(l.Addr().String()).Port()
+	}
+	return ports, nil
+}
+
+// group is some memberlists that only differ from mesh/member's in how often they do things.
+type group struct {
+	label            string
+	metadata, answer int // bytes of what mesh/member adds
+	network          memberlist.MockNetwork
+	members          []*memberlist.Memberlist
+	meter            traffic
+}
+
+// traffic counts what a group says. Headers of packets are counted, those of streams, which are long, are not.
+type traffic struct{ packets, bytes, longest, streams atomic.Int64 }
+
+// join adds a member, and returns the bytes of the exchange of states that it begins with.
+func (g *group) join(probe time.Duration) (float64, error) {
+	name := string(nodeID(len(g.members)))
+	cfg := memberlist.DefaultWANConfig()
+	cfg.Name, cfg.Label, cfg.SecretKey, cfg.EnableCompression = name, g.label, make([]byte, 32), false
+	cfg.ProbeInterval, cfg.ProbeTimeout, cfg.GossipInterval, cfg.PushPullInterval = probe, probe/2, 5*time.Millisecond, 0
+	cfg.UDPBufferSize = 1200
+	cfg.Delegate, cfg.Ping = &told{make([]byte, g.metadata)}, &asked{make([]byte, g.answer)}
+	cfg.Logger = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
+	cfg.Transport = &metered{g.network.NewTransport(name), &g.meter}
+	list, err := memberlist.Create(cfg)
+	if err != nil {
+		return 0, err
+	}
+	g.members = append(g.members, list)
+	before := g.meter.streams.Load()
+	if first := g.members[0]; first != list {
+		if _, err := list.Join([]string{first.LocalNode().Name + "/" + first.LocalNode().Address()}); err != nil {
+			return 0, fmt.Errorf("join: %w", err)
+		}
+	}
+	return float64(g.meter.streams.Load() - before), nil
+}
+
+// quiet waits until nothing is told any more.
+func (g *group) quiet(ctx context.Context) error {
+	seen, since := int64(-1), time.Now()
+	return until(ctx, "silence", func() bool {
+		if n := g.meter.bytes.Load(); n != seen {
+			seen, since = n, time.Now()
+		}
+		return time.Since(since) > 200*time.Millisecond
+	})
+}
+
+func (g *group) leave() {
+	for _, m := range g.members {
+		_ = m.Shutdown() // of memory
+	}
+	g.members = nil
+}
+
+// probes lets two members probe each other for a second.
+func (g *group) probes(ctx context.Context, s *sizes) error {
+	defer g.leave()
+	for range 2 {
+		if _, err := g.join(20 * time.Millisecond); err != nil {
+			return err
+		}
+	}
+	if err := pause(ctx, time.Second); err != nil { // then they have told each other all that is new
+		return err
+	}
+	packets, bytes := g.meter.packets.Load(), g.meter.bytes.Load()
+	if err := pause(ctx, time.Second); err != nil {
+		return err
+	}
+	s.probe = 2 * float64(g.meter.bytes.Load()-bytes) / float64(g.meter.packets.Load()-packets)
+	return nil
+}
+
+// states lets more and more members exchange their states, and one tell news.
+func (g *group) states(ctx context.Context, s *sizes) error {
+	defer g.leave()
+	const few, many = 12, 36
+	var bytes, memory [2]float64
+	before := heap()
+	for i, n := range []int{few, many} {
+		for len(g.members) < n {
+			var err error
+			if bytes[i], err = g.join(time.Hour); err != nil {
+				return err
+			}
+		}
+		if err := g.quiet(ctx); err != nil {
+			return err
+		}
+		memory[i] = heap() - before
+	}
+	// The first member has given the last one the states of all. Each member keeps something for itself and something of each.
+	s.state = (bytes[1] - bytes[0]) / (many - few)
+	s.nodeMemory += max(memory[1]/many-memory[0]/few, 0) / (many - few)
+
+	g.meter.longest.Store(0)
+	if err := g.members[0].UpdateNode(time.Second); err != nil {
+		return err
+	}
+	if err := g.quiet(ctx); err != nil {
+		return err
+	}
+	s.update = float64(g.meter.longest.Load())
+	return nil
+}
+
+// metered counts what goes by.
+type metered struct {
+	*memberlist.MockTransport
+	meter *traffic
+}
+
+var _ memberlist.NodeAwareTransport = (*metered)(nil)
+
+// WriteToAddress sends a packet.
+func (m *metered) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
+	n := int64(len(b) + headers)
+	m.meter.packets.Add(1)
+	m.meter.bytes.Add(n)
+	for old := m.meter.longest.Load(); n > old && !m.meter.longest.CompareAndSwap(old, n); old = m.meter.longest.Load() {
+	}
+	return m.MockTransport.WriteToAddress(b, a)
+}
+
+// DialAddressTimeout begins a stream.
+func (m *metered) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	c, err := m.MockTransport.DialAddressTimeout(a, timeout)
+	if err != nil {
+		return nil, err
+	}
+	return &meteredConn{c, m.meter}, nil
+}
+
+type meteredConn struct {
+	net.Conn
+	meter *traffic
+}
+
+// Read counts.
+func (c *meteredConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.meter.streams.Add(int64(n))
+	return n, err
+}
+
+// Write counts.
+func (c *meteredConn) Write(b []byte) (int, error) {
+	c.meter.streams.Add(int64(len(b)))
+	return c.Conn.Write(b)
+}
+
+// told is what a member says of itself.
+type told struct{ metadata []byte }
+
+// NodeMeta is the metadata.
+func (d *told) NodeMeta(int) []byte { return d.metadata }
+
+// NotifyMsg is never called.
+func (d *told) NotifyMsg([]byte) {}
+
+// GetBroadcasts has none.
+func (d *told) GetBroadcasts(int, int) [][]byte { return nil }
+
+// LocalState is empty.
+func (d *told) LocalState(bool) []byte { return nil }
+
+// MergeRemoteState has nothing to merge.
+func (d *told) MergeRemoteState([]byte, bool) {}
+
+// asked is what an answer to a probe carries.
+type asked struct{ coordinate []byte }
+
+// AckPayload is the coordinate.
+func (a *asked) AckPayload() []byte { return a.coordinate }
+
+// NotifyPingComplete has nothing to note.
+func (a *asked) NotifyPingComplete(*memberlist.Node, time.Duration, []byte) {}
