@@ -31,7 +31,7 @@ check: ## go vet
 	go vet ./...
 
 race: ## unit tests with the race detector
-	@e2e/setup.sh gcc=gcc gcc=libc6-dev
+	@e2e/setup.sh gcc=gcc gcc=libc6-dev redis-server=redis-server
 	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^cardea/e2e')
 
 system: ## whole nodes from outside, with the race detector; one package at a time, since they watch the clock
@@ -39,7 +39,7 @@ system: ## whole nodes from outside, with the race detector; one package at a ti
 	CGO_ENABLED=1 go test -race -p 1 ./e2e/...
 
 e2e: build ## tests with real browsers and Janus's own client library
-	@e2e/setup.sh node=nodejs npm=npm chromium=chromium openssl=openssl
+	@e2e/setup.sh node=nodejs npm=npm chromium=chromium openssl=openssl ip=iproute2
 	@e2e/setup.sh npm
 	npm test --silent --prefix e2e
 

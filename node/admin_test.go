@@ -19,6 +19,7 @@ import (
 // TestAdminAPI wants the admin API on this machine only, behind its secret, and able to change the log's level.
 func TestAdminAPI(t *testing.T) {
 	c := new(config.Default())
+	c.Node.DataDir = t.TempDir()
 	c.Node.Bind = netip.MustParseAddr("127.0.7.60")
 	c.Node.StopTimeout = time.Second
 	c.Janus.AdminSecret = "adm"
@@ -64,6 +65,7 @@ func TestAdminAPI(t *testing.T) {
 // TestPagesAndProxies wants the configured origins and proxies to be known to the API.
 func TestPagesAndProxies(t *testing.T) {
 	c := new(config.Default())
+	c.Node.DataDir = t.TempDir()
 	c.Node.Bind = netip.MustParseAddr("127.0.7.61")
 	c.Node.StopTimeout = time.Second
 	c.Janus.AllowedOrigins = []string{"https://app.example.org"}

@@ -35,6 +35,7 @@ func (n *Node) addFigures(server *janus.Server, rooms *videoroom.Plugin) {
 	n.exportRooms(rooms)
 	n.exportMedia()
 	n.exportSockets()
+	n.exportMesh()
 	if server := n.media.TURN(); server != nil {
 		n.exportTURN(server)
 	}
@@ -61,6 +62,7 @@ func (n *Node) roomList(ctx context.Context, here []videoroom.RoomInfo) []consol
 		rooms = append(rooms, console.Room{
 			Plugin: videoroom.Package, Room: i.ID, Description: i.Description, CommunityID: i.CommunityID, Private: i.Private,
 			Participants: i.Participants, MaxPublishers: i.MaxPublishers, Here: here, Publishers: i.Publishers, Subscribers: i.Subscribers,
+			Keeper: string(n.mesh.Rooms().Keeper(roomPrefix + l.Room)),
 		})
 	}
 	return rooms

@@ -99,7 +99,7 @@ func TestFigures(t *testing.T) {
 		t.Errorf("status %+v, %v", status, err)
 	}
 	rooms, err := console.Client{URL: ConsoleURL(c), HTTP: h}.Rooms(t.Context())
-	want := []console.Room{{Plugin: "janus.plugin.videoroom", Room: "7", Description: "Seven", CommunityID: "c", MaxPublishers: 3}}
+	want := []console.Room{{Plugin: "janus.plugin.videoroom", Room: "7", Description: "Seven", CommunityID: "c", MaxPublishers: 3, Keeper: string(n.cluster.Self().ID)}}
 	if d := cmp.Diff(want, rooms); err != nil || d != "" {
 		t.Errorf("rooms: %v %s", err, d)
 	}
@@ -108,6 +108,7 @@ func TestFigures(t *testing.T) {
 		"cardea_janus_sessions 1", "cardea_janus_handles 2", "cardea_janus_peers 1", `cardea_janus_requests_total{verb="attach"} 2`,
 		`cardea_janus_requests_total{verb="other"} 1`, `cardea_janus_errors_total{code="453"} 1`, "cardea_videoroom_rooms 0",
 		"cardea_videoroom_participants 0", "cardea_media_peers 1", "cardea_media_packets_in_total 0", "cardea_udp_datagrams_in_total 0",
+		"cardea_mesh_links 0",
 		"cardea_turn_allocations 0", "cardea_turn_allocations_total 0",
 	} {
 		if !strings.Contains(metrics, "\n"+line+"\n") {
@@ -123,6 +124,7 @@ func TestFigures(t *testing.T) {
 // TestFiguresWithoutTURN wants neither credentials nor metrics of what is not there.
 func TestFiguresWithoutTURN(t *testing.T) {
 	c := new(config.Default())
+	c.Node.DataDir = t.TempDir()
 	c.Node.Bind, c.TURN.Enabled = netip.MustParseAddr("127.0.7.7"), false
 	n, err := Listen(t.Context(), c, quiet())
 	if err != nil {

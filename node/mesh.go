@@ -1,17 +1,20 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
 	"cardea/mesh"
 	"cardea/mesh/member"
+	"cardea/mesh/pull"
 	"cardea/node/config"
 	"cardea/node/console"
 )
@@ -131,7 +134,8 @@ func (n *Node) tellLoad(ctx context.Context) error {
 // consoleMesh is what the console shows and does of the mesh.
 func (n *Node) consoleMesh() *console.Mesh {
 	return &console.Mesh{
-		Nodes: func() []console.MeshNode { return meshNodes(n.mesh.Nodes()) },
+		Nodes:   func() []console.MeshNode { return meshNodes(n.mesh.Nodes()) },
+		Streams: func(ctx context.Context) []console.MeshStream { return meshStreams(n.mesh.Pulled(ctx)) },
 		Invite: func(ctx context.Context, r console.InviteRequest) (string, error) {
 			return n.cluster.Invite(ctx, member.Invitation{TTL: time.Duration(r.TTLSeconds) * time.Second, Uses: r.Uses, Authority: r.Authority})
 		},
@@ -146,6 +150,7 @@ func meshNodes(all []mesh.Status) []console.MeshNode {
 		c := console.MeshNode{
 			ID: string(s.ID), Name: s.Name, Region: s.Region, Version: s.Version, State: s.State.String(), Self: s.Self,
 			Authority: s.Authority, Planes: s.Planes.Names(), Load: s.Load, Started: s.Started, Linked: s.Linked,
+			SentBytes: s.Sent, ReceivedBytes: s.Received,
 		}
 		for _, a := range s.Links {
 			c.Addresses = append(c.Addresses, a.String())
@@ -160,6 +165,21 @@ func meshNodes(all []mesh.Status) []console.MeshNode {
 		nodes = append(nodes, c)
 	}
 	return nodes
+}
+
+func meshStreams(all []pull.Pulled) []console.MeshStream {
+	streams := make([]console.MeshStream, 0, len(all))
+	for _, p := range all {
+		s := console.MeshStream{Room: p.ID.Room, Publisher: p.ID.Publisher, Mid: p.ID.Mid}
+		for _, id := range p.Path {
+			s.Path = append(s.Path, string(id))
+		}
+		streams = append(streams, s)
+	}
+	slices.SortFunc(streams, func(a, b console.MeshStream) int {
+		return cmp.Or(cmp.Compare(a.Room, b.Room), cmp.Compare(a.Publisher, b.Publisher), cmp.Compare(a.Mid, b.Mid))
+	})
+	return streams
 }
 
 // announceInvitation tells once, at the first start of a cluster, how others come in. The invitation is worth something for an

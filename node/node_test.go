@@ -24,6 +24,7 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func listen(t *testing.T, address string) (*Node, *config.Config) {
 	t.Helper()
 	c := new(config.Default())
+	c.Node.DataDir = t.TempDir()
 	c.Node.Bind = netip.MustParseAddr(address)
 	c.Node.StopTimeout = time.Second
 	c.Console.Token = "secret"
@@ -107,6 +108,7 @@ func TestPortTaken(t *testing.T) {
 
 func TestNoSuchAddress(t *testing.T) {
 	c := new(config.Default())
+	c.Node.DataDir = t.TempDir()
 	c.Node.Bind = netip.MustParseAddr("192.0.2.1")
 	if _, err := Listen(t.Context(), c, quiet()); !errors.Is(err, ErrPort) || !strings.Contains(err.Error(), "this host has no such address") {
 		t.Errorf("%v", err)

@@ -73,6 +73,7 @@ func TestPageTURN(t *testing.T) {
 // TestPageSecret wants a secret of each node's own, that opens nothing but the way to the node itself.
 func TestPageSecret(t *testing.T) {
 	c := new(config.Default())
+	c.Node.DataDir = t.TempDir()
 	n := &Node{cfg: c, log: quiet()}
 	media := []netip.Addr{netip.MustParseAddr("192.0.2.1")}
 	one, two := turnConfig(c, media, nil, n), turnConfig(c, media, nil, n)

@@ -25,6 +25,7 @@ func serve(t *testing.T, address string) string {
 		t.Skip("Linux only")
 	}
 	c := new(config.Default())
+	c.Node.DataDir = t.TempDir()
 	c.Node.Bind = netip.MustParseAddr(address)
 	c.Node.StopTimeout = time.Second
 	// The machine is busy with other tests: nothing is to be refused for it, nor taken for a slow network.

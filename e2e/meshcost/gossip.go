@@ -65,7 +65,8 @@ func (g *group) join(probe time.Duration) (float64, error) {
 	name := string(nodeID(len(g.members)))
 	cfg := memberlist.DefaultWANConfig()
 	cfg.Name, cfg.Label, cfg.SecretKey, cfg.EnableCompression = name, g.label, make([]byte, 32), false
-	cfg.ProbeInterval, cfg.ProbeTimeout, cfg.GossipInterval, cfg.PushPullInterval = probe, probe/2, 5*time.Millisecond, 0
+	cfg.ProbeInterval, cfg.ProbeTimeout, cfg.GossipInterval, cfg.PushPullInterval = probe, probe, 5*time.Millisecond, 0
+	cfg.SuspicionMult, cfg.DisableTcpPings = 10_000, true // a slow machine is no reason to take anybody for dead
 	cfg.UDPBufferSize = 1200
 	cfg.Delegate, cfg.Ping = &told{make([]byte, g.metadata)}, &asked{make([]byte, g.answer)}
 	cfg.Logger = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
@@ -106,7 +107,7 @@ func (g *group) leave() {
 func (g *group) probes(ctx context.Context, s *sizes) error {
 	defer g.leave()
 	for range 2 {
-		if _, err := g.join(20 * time.Millisecond); err != nil {
+		if _, err := g.join(50 * time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -114,11 +115,9 @@ func (g *group) probes(ctx context.Context, s *sizes) error {
 		return err
 	}
 	packets, bytes := g.meter.packets.Load(), g.meter.bytes.Load()
-	if err := pause(ctx, time.Second); err != nil {
-		return err
-	}
+	err := until(ctx, "a probe", func() bool { return g.meter.packets.Load() >= packets+20 })
 	s.probe = 2 * float64(g.meter.bytes.Load()-bytes) / float64(g.meter.packets.Load()-packets)
-	return nil
+	return err
 }
 
 // states lets more and more members exchange their states, and one tell news.

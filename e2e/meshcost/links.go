@@ -60,8 +60,7 @@ func measureLinks(ctx context.Context, _ use, s *sizes) error {
 	}
 	s.linkMemory = (heap() - before) / (2 * leaves)
 
-	other, err := n.node(ctx, leaves+1)
-	if err != nil {
+	if _, err := n.node(ctx, leaves+1); err != nil {
 		return err
 	}
 	m, err := newMeter(ctx, n.where(nodeID(leaves+1)))
@@ -74,30 +73,44 @@ func measureLinks(ctx context.Context, _ use, s *sizes) error {
 	if err != nil {
 		return err
 	}
+	// say lets a link be spoken over for a while, and returns the bytes/s of both sides.
+	const payload = 20
+	say := func(every, d time.Duration) (float64, error) {
+		start, began := m.sum(), time.Now()
+		for time.Since(began) < d {
+			if every < d {
+				if err := l.Notify(kindTest, make([]byte, payload)); err != nil {
+					return 0, err
+				}
+			}
+			if err := pause(ctx, min(every, d)); err != nil {
+				return 0, err
+			}
+		}
+		return (m.sum() - start) / time.Since(began).Seconds(), nil
+	}
+	// First QUIC finds out how large packets may be, which it does while something is said.
+	if _, err := say(50*time.Millisecond, 2*time.Second); err != nil {
+		return err
+	}
 	if err := pause(ctx, 2*time.Second); err != nil {
 		return err
 	}
-	const window = 3 * time.Second
-	start := m.sum()
-	if err := pause(ctx, window); err != nil {
+	idle, err := say(time.Hour, 3*time.Second)
+	if err != nil {
 		return err
 	}
-	idle := m.sum() - start
-	s.idleLink = idle / window.Seconds() / 2
-
-	const notices = 20
-	payload := make([]byte, 20)
-	start = m.sum()
-	for range notices {
-		if err := l.Notify(kindTest, payload); err != nil {
-			return err
-		}
-		if err := pause(ctx, window/notices); err != nil {
-			return err
-		}
+	seldom, err := say(250*time.Millisecond, 3*time.Second)
+	if err != nil {
+		return err
 	}
-	s.notice = max((m.sum()-start-idle)/notices-float64(len(payload)), 0)
-	_ = other
+	often, err := say(25*time.Millisecond, 3*time.Second)
+	if err != nil {
+		return err
+	}
+	s.notice = max((often-seldom)/(40-4)-payload, 0)
+	s.idleLink = idle / 2
+	s.busyLink = max(seldom-4*(s.notice+payload), idle) / 2
 	return nil
 }
 

@@ -15,6 +15,7 @@ type sizes struct {
 	state  float64 // bytes of a node in an exchange of whole states
 
 	idleLink float64 // bytes/s that each side of an idle link sends
+	busyLink float64 // bytes/s that each side sends beside what is said, in the second after something was said
 	notice   float64 // bytes that a notice costs beside its payload, the acknowledgement included
 
 	rowEntry  float64 // payload bytes of a neighbour's figures
@@ -44,6 +45,7 @@ func (s sizes) list() []size {
 		{"gossip: a packet with one node's news", s.update, "B"},
 		{"gossip: a node in an exchange of whole states", s.state, "B"},
 		{"link: sent by each side while it is idle", s.idleLink, "B/s"},
+		{"link: sent by each side while something is said", s.busyLink, "B/s"},
 		{"link: a notice, beside its payload", s.notice, "B"},
 		{"route: a neighbour's figures", s.rowEntry, "B"},
 		{"room: comparing records that are equal", s.digest, "B"},

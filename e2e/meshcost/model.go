@@ -22,16 +22,17 @@ type use struct {
 var settings = struct {
 	probe, pushPull, tellAll, tellNode time.Duration // mesh/member
 	retransmits                        float64
-	rows                               time.Duration // mesh
-	moved                              float64       // mesh/route: figures in a row at most
+	figures, beat                      time.Duration // mesh/route: between tellings of figures, and between any
+	moved                              float64       // figures in a telling at most
 	digest                             time.Duration // mesh/room
 	digests, replicas                  float64
-	idle                               time.Duration // relay/link
+	idle                               time.Duration // relay/link: for how long an unused link stays
+	reports                            time.Duration // relay/shield: for how long something said makes a link busy
 }{
 	probe: 500 * time.Millisecond, pushPull: 30 * time.Second, tellAll: 10 * time.Second, tellNode: 400 * time.Millisecond, retransmits: 5,
-	rows: time.Second, moved: 16,
+	figures: 5 * time.Second, beat: 30 * time.Second, moved: 32,
 	digest: 5 * time.Second, digests: 2, replicas: 3,
-	idle: 5 * time.Minute,
+	idle: 5 * time.Minute, reports: time.Second,
 }
 
 // headers are the bytes of IPv4 and UDP headers before each packet.
@@ -131,11 +132,22 @@ func gossip(s sizes, n float64) terms {
 
 // control is what goes over links, without media. changed are entries sent a second, created are records.
 func control(s sizes, u use, n, links, follows, changed, created float64) terms {
-	compares := min(settings.digests, max(n-1, 0)) / settings.digest.Seconds()
-	moves := min(settings.moved, links*u.drift/60*settings.rows.Seconds())
+	others := max(n-1, 0)
+	compares := min(settings.digests, others) / settings.digest.Seconds()
+	// Figures wait until it is time for them. One telling has those that have moved since the last.
+	moved := links * u.drift / 60 * settings.figures.Seconds()
+	tellings := some(moved, 1)/settings.figures.Seconds() + 1/settings.beat.Seconds()
+	figures := min(moved, settings.moved) / settings.figures.Seconds()
+	// Who follows or is followed says something all the time; other links are busy for a moment after each row, of either side.
+	following := 0.0
+	if others > 0 {
+		following = min(1, 2*follows/others-(follows/others)*(follows/others)) * others
+	}
+	busy := following + max(links-following, 0)*some(2*tellings*settings.reports.Seconds(), 1)
 	return terms{
 		{"keepalives", links * s.idleLink},
-		{"rows", links * (s.notice + moves*s.rowEntry) / settings.rows.Seconds()},
+		{"reports", busy * (s.busyLink - s.idleLink)},
+		{"rows", links * (tellings*s.notice + figures*s.rowEntry)},
 		{"comparing records", 2 * compares * (s.digest + s.notice)},
 		{"new rooms", created * (s.create + s.notice)},
 		{"following keepers", follows * (s.beatBytes + s.beats*s.notice)},

@@ -349,6 +349,9 @@ func (v *view) poll(ctx context.Context, log, after uint64) ([]plane.Event, uint
 
 // pause waits, unless ctx is done before.
 func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

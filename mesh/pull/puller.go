@@ -127,6 +127,33 @@ func (p *Puller) HomesChanged(room string) {
 	})
 }
 
+// Pulled is a stream that comes from another node.
+type Pulled struct {
+	ID   plane.StreamID
+	Path []link.NodeID // from the publisher's node to this one; the last but one is the parent
+}
+
+// Pulled returns the streams that come from other nodes, in no order. There are none unless the puller runs.
+func (p *Puller) Pulled(ctx context.Context) []Pulled {
+	answer := make(chan []Pulled, 1)
+	p.inbox.post(func() {
+		var all []Pulled
+		for _, c := range p.courses {
+			if path := c.want.path(); c.stream != nil && path != nil {
+				all = append(all, Pulled{c.id, path})
+			}
+		}
+		answer <- all
+	})
+	select {
+	case all := <-answer:
+		return all
+	case <-p.done:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
 // Run works until ctx ends. Then it takes back what it asked for, and withdraws the streams it brought.
 func (p *Puller) Run(ctx context.Context) error {
 	defer close(p.done)

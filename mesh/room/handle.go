@@ -312,3 +312,16 @@ func (c *core) home(room, participant string) (link.NodeID, bool) {
 	}
 	return "", false
 }
+
+// keeper returns the node where a room's roster is: whom this node follows, if it has the room open.
+func (c *core) keeper(room string) link.NodeID {
+	if r := c.rosters[room]; r != nil && r.above != "" {
+		return r.above
+	} else if r != nil {
+		return c.self
+	}
+	if o := c.ranking.first(hashID(room), 1); o.n > 0 {
+		return o.nodes[0]
+	}
+	return ""
+}

@@ -253,6 +253,13 @@ func (r *Rooms) Home(room, participant string) (link.NodeID, bool) {
 	return r.core.home(room, participant)
 }
 
+// Keeper returns the node that keeps a room's roster just now, as far as this one knows; "" if no node is known to live.
+func (r *Rooms) Keeper(room string) link.NodeID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.core.keeper(room)
+}
+
 // Run sends, asks and keeps until ctx ends, and returns when nothing of it runs any more. It fails at once if the store could not be
 // read.
 func (r *Rooms) Run(ctx context.Context) error {

@@ -59,10 +59,10 @@
 //
 // # What nodes tell each other
 //
-// Nodes with a link tell each other what they measured: a [Row], about once a second and when a link goes up or down. After
-// the first message only what has changed notably is told, since rows of long standing would cost links x links; a message
-// without content says that the old row holds. A row is forgotten [RowLife] after its last message, and does not count
-// while the link to its teller is down.
+// Nodes with a link tell each other what they measured: a [Row]. After the first message only what has changed is told: within a second
+// if it matters, within five if it is a figure that has moved a little, since rows told again and again would cost links x
+// links. Whoever has missed something asks for everything again. A row does not count while the link to its teller is down, and
+// is forgotten [RowLife] after its last message.
 //
 // That is enough wherever any two nodes can open a link or have a neighbour in common. For nodes behind firewalls that let
 // only some pairs through, rows also carry ways: a node that cannot reach another says that it seeks it, that word is passed on

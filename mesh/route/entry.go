@@ -37,9 +37,12 @@ func (e entry) differs(told entry) bool {
 	return e.Up != told.Up || e.seek != told.seek || !slices.Equal(e.via, told.via)
 }
 
-// moved tells whether its figures have moved so far since that they are worth being told.
-func (e entry) moved(told entry) bool {
+// moved tells whether its figures have moved so far since that they are worth being told, among other trifles or by themselves.
+func (e entry) moved(told entry, trifles bool) bool {
 	moved := (e.Cost() - told.Cost()).Abs()
+	if !trifles {
+		return moved > margin(told.Cost())
+	}
 	return moved > max(2*time.Millisecond, told.Cost()/20) || max(e.Loss-told.Loss, told.Loss-e.Loss) > 0.01
 }
 

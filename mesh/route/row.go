@@ -16,9 +16,17 @@ const KindRow link.Kind = 64
 const (
 	maxRow     = 1 << 20 // bytes of a message
 	maxTold    = 512     // entries of a message that is sent
-	maxMoved   = 16      // entries of a Tell of which nothing but a figure has changed
+	maxMoved   = 32      // entries of a Tell of which nothing but a figure has changed
 	maxEntries = 8192    // of a row, all messages together
 	maxID      = 64      // bytes of an id
+
+	// figuresEvery is how often figures that have moved a little are told. A message a second on a link that is idle otherwise costs
+	// much more than its bytes: the link takes it for traffic and reports on it.
+	figuresEvery = 5 * time.Second
+	// beatEvery is how often something is said if there is nothing to say.
+	beatEvery = 30 * time.Second
+	// askEvery is how often somebody is asked to tell everything again.
+	askEvery = 2 * time.Second
 )
 
 // Row is what a node tells another, with which it has a link, of its links and ways. See [Table.Tell]. Empty, it says that what was told
@@ -153,23 +161,32 @@ func (r *row) take(from link.NodeID, m *Row) bool {
 
 // Telling is what the other end of one link has been told. It begins and ends with the link, and belongs to one goroutine.
 type Telling struct {
-	to   link.NodeID
-	told map[link.NodeID]entry
+	to      link.NodeID
+	told    map[link.NodeID]entry
+	last    time.Time // message
+	figures time.Time // when those that had moved a little were told
+	asked   time.Time // when it was last asked to tell everything again
 }
 
 // NewTelling returns a Telling to a node with which a link is up.
 func NewTelling(to link.NodeID) *Telling { return &Telling{to: to} }
 
-// Tell returns the messages, at least one, that bring the other end up to date: to be sent in order, as [KindRow], about
-// once a second and when a link goes up, goes down or stalls. What has come, gone or changed its way is told at once, of mere
-// figures at most sixteen at a time, and the rest later: otherwise it would cost links x links bytes.
+// Tell returns the messages, often none, that bring the other end up to date: to be sent in order, as [KindRow]. It is to be asked about
+// once a second and when a link goes up, goes down or stalls. What has come, gone or changed its way is told at once; figures if they
+// have moved by as much as would make somebody change his mind, or every five seconds, and at most 32 at a time:
+// otherwise it would cost links x links bytes.
 func (t *Table) Tell(l *Telling, now time.Time) [][]byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sweep(now)
 	m := Row{}
+	if l.told == nil {
+		l.asked = now // its first message may be on its way
+	}
 	if n := t.nodes[l.to]; n != nil {
-		m.Again = n.missed
+		if (n.missed || n.row == nil) && now.Sub(l.asked) >= askEvery {
+			m.Again, l.asked = true, now
+		}
 		if n.again {
 			n.again, l.told = false, nil
 		}
@@ -189,11 +206,14 @@ func (t *Table) Tell(l *Telling, now time.Time) [][]byte {
 			m.Gone = append(m.Gone, string(id))
 		}
 	}
-	moved := 0
+	moved, trifles := 0, now.Sub(l.figures) >= figuresEvery
+	if trifles {
+		l.figures = now
+	}
 	for id, e := range present {
 		before, told := l.told[id]
 		if told && !e.differs(before) {
-			if moved == maxMoved || !e.moved(before) {
+			if moved == maxMoved || !e.moved(before, trifles) {
 				continue
 			}
 			moved++
@@ -203,8 +223,11 @@ func (t *Table) Tell(l *Telling, now time.Time) [][]byte {
 			flush()
 		}
 	}
-	if len(messages) == 0 || len(m.Told)+len(m.Gone) > 0 {
+	if len(m.Told)+len(m.Gone) > 0 || m.Whole || m.Again || len(messages) == 0 && now.Sub(l.last) >= beatEvery {
 		flush()
+	}
+	if len(messages) > 0 {
+		l.last = now
 	}
 	return messages
 }

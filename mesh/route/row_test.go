@@ -3,6 +3,7 @@ package route
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -111,83 +112,95 @@ func TestHearBounds(t *testing.T) {
 // TestTelling follows what one node tells another, and what happens when something of it is missed.
 func TestTelling(t *testing.T) {
 	a, b := New("a"), New("b")
-	nodes := []Node{{ID: "a"}, {ID: "b"}, {ID: "c"}, {ID: "d"}}
+	nodes := []Node{{ID: "a"}, {ID: "b"}, {ID: "c"}}
 	a.SetNodes(nodes)
 	now := start
 	row := map[link.NodeID]Edge{"b": up("b", 10*ms), "c": up("c", 20*ms)}
 	telling, back := NewTelling("b"), NewTelling("a")
-	tell := func() (m Row) {
+	carry := func(from, to *Table, l *Telling) (all []Row) {
 		t.Helper()
-		now = now.Add(time.Second)
-		a.SetRow("a", slices.Collect(func(yield func(Edge) bool) {
-			for _, e := range row {
-				if !yield(e) {
-					return
-				}
-			}
-		}), now)
-		b.SetRow("b", []Edge{up("a", 10*ms)}, now)
-		messages := a.Tell(telling, now)
-		if len(messages) != 1 {
-			t.Fatalf("%d messages", len(messages))
-		}
-		m, err := ParseRow(messages[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := b.Hear("a", messages[0], now); err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range b.Tell(back, now) {
-			if err := a.Hear("b", m, now); err != nil {
+		for _, message := range from.Tell(l, now) {
+			m, err := ParseRow(message)
+			if err != nil {
 				t.Fatal(err)
 			}
+			if err := to.Hear(from.self.ID, message, now); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, m)
 		}
-		return m
+		return all
+	}
+	// pass lets seconds go by until a says something, and says what and how long that took.
+	pass := func(most int) (Row, int) {
+		t.Helper()
+		for second := 1; second <= most; second++ {
+			now = now.Add(time.Second)
+			a.SetRow("a", slices.Collect(maps.Values(row)), now)
+			b.SetRow("b", []Edge{up("a", 10*ms)}, now)
+			said := carry(a, b, telling)
+			carry(b, a, back)
+			if len(said) > 1 {
+				t.Fatalf("%d messages", len(said))
+			}
+			if len(said) == 1 {
+				return said[0], second
+			}
+		}
+		return Row{}, 0
 	}
 	knows := func(of link.NodeID) bool {
 		n := b.nodes["a"]
 		return n != nil && n.row != nil && n.row.entries[of].Up
 	}
-	if m := tell(); !m.Whole || len(m.Told) != 2 {
-		t.Errorf("first message %+v", m)
+	if m, took := pass(1); took != 1 || !m.Whole || len(m.Told) != 2 {
+		t.Errorf("first it says %+v", m)
 	}
-	b.SetNodes(nodes) // only now b hears of a
-	if m := tell(); m.Whole || len(m.Told) > 0 {
-		t.Errorf("second message %+v", m)
+	if m, took := pass(4); took != 0 {
+		t.Errorf("without news it says %+v", m)
 	}
-	if m := tell(); !m.Whole || len(m.Told) != 2 || !knows("b") || !knows("c") {
-		t.Errorf("third message %+v, after which b knows %v", m, b.nodes["a"].row)
+	b.SetNodes(nodes) // only now b hears of a, and asks
+	if m, _ := pass(3); !m.Whole || len(m.Told) != 2 || !knows("b") || !knows("c") {
+		t.Errorf("when asked it says %+v", m)
 	}
-	if m := tell(); m.Whole || len(m.Told) > 0 || m.Again {
-		t.Errorf("fourth message %+v", m)
+	if m, took := pass(60); took != int(beatEvery/time.Second) || !reflect.DeepEqual(m, Row{}) {
+		t.Errorf("after %d s without news it says %+v", took, m)
 	}
 	row["c"] = up("c", 20*ms+ms)
-	if m := tell(); len(m.Told) > 0 {
+	if m, took := pass(10); took != 0 {
 		t.Errorf("a trifle is told: %+v", m)
 	}
+	row["c"] = up("c", 30*ms)
+	if m, took := pass(20); took < 2 || took > 14 || len(m.Told) != 1 {
+		t.Errorf("a small change is told after %d s: %+v", took, m)
+	}
+	row["c"] = up("c", 1000*ms)
+	if m, took := pass(20); took != 1 || len(m.Told) != 1 {
+		t.Errorf("a large change is told after %d s: %+v", took, m)
+	}
 	row["c"] = Edge{To: "c"}
-	if m := tell(); len(m.Told) != 1 || m.Told[0].Up || m.Told[0].Seek != 1 || knows("c") {
-		t.Errorf("a lost link is told as %+v", m)
+	if m, took := pass(20); took != 1 || len(m.Told) != 1 || m.Told[0].Up || m.Told[0].Seek != 1 || knows("c") {
+		t.Errorf("a lost link is told after %d s: %+v", took, m)
 	}
 	delete(row, "c")
-	for range int(grace/time.Second) - 1 {
-		tell()
-	}
-	if m := tell(); !slices.Equal(m.Gone, []string{"c"}) || len(b.nodes["a"].row.entries) != 1 {
-		t.Errorf("a forgotten link is told as %+v", m)
+	if m, took := pass(20); took != int(grace/time.Second) || !slices.Equal(m.Gone, []string{"c"}) || len(b.nodes["a"].row.entries) != 1 {
+		t.Errorf("a forgotten link is told after %d s: %+v", took, m)
 	}
 	if err := b.Hear("a", []byte{0xff}, now); err == nil || !knows("b") {
 		t.Errorf("rubbish: %v", err)
 	}
-	tell()
-	if m := tell(); !m.Whole || len(m.Told) != 1 {
-		t.Errorf("after rubbish comes %+v", m)
+	if m, took := pass(5); took == 0 || !m.Whole || len(m.Told) != 1 {
+		t.Errorf("after rubbish it says %+v", m)
 	}
-	now = now.Add(RowLife) // b was away
-	tell()
-	if m := tell(); !m.Whole || !knows("b") {
-		t.Errorf("after a silence comes %+v", m)
+	now = now.Add(RowLife) // both were away
+	if b.Parents("c", now); knows("b") {
+		t.Error("the row does not expire")
+	}
+	if m, _ := pass(5); m.Whole {
+		t.Errorf("at once it says %+v", m)
+	}
+	if m, took := pass(5); took == 0 || !m.Whole || !knows("b") {
+		t.Errorf("after a silence it says %+v", m)
 	}
 }
 
@@ -223,8 +236,9 @@ func TestManyTold(t *testing.T) {
 	}
 	down, moved, seconds := 0, 0, 0
 	for ; moved < 1186 && seconds < 100; seconds++ {
-		table.SetRow("me", row, start.Add(time.Hour))
-		for _, b := range table.Tell(telling, start) {
+		now := start.Add(time.Hour + time.Duration(seconds)*figuresEvery)
+		table.SetRow("me", row, now)
+		for _, b := range table.Tell(telling, now) {
 			m, err := ParseRow(b)
 			if err != nil {
 				t.Fatal(err)
@@ -242,7 +256,7 @@ func TestManyTold(t *testing.T) {
 		}
 	}
 	if want := (1186 + maxMoved - 1) / maxMoved; seconds != want {
-		t.Errorf("%d figures were told in %d s, want %d", moved, seconds, want)
+		t.Errorf("%d figures were told in %d messages, want %d", moved, seconds, want)
 	}
 }
 

@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// RowLife is how long a row is believed after the last message of its teller.
-	RowLife = 5 * time.Second
+	// RowLife is how long a row is believed after the last message of its teller. Whether the teller lives is known sooner from
+	// the link.
+	RowLife = 100 * time.Second
 
 	// memory is how long a node remembers the round trip to another after their link was closed for being idle. Measured is
 	// better than guessed, and a guess that is contradicted by each new link would make streams go back and forth.

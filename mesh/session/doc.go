@@ -16,7 +16,9 @@
 //
 // # How requests are passed
 //
-// A client that polls (HTTP) has each request and each poll passed as a call of its own. A connection (WebSocket) needs order,
+// A client that polls (HTTP) has each request passed as a call of its own. A link answers some hundreds of calls at a time, so
+// that calls are short and bounded for each session and node, and polls, which wait, go as notices and are answered by calls in
+// the other direction. A connection (WebSocket) needs order,
 // of its requests and between replies and events, so all of that goes as notices, which a link keeps in order. Requests and
 // messages are numbered for each connection and node. Whoever sees a gap, or a connection that it does not know, says so, and
 // the client's connection is cut: the client connects and claims its sessions again, as it does when a connection breaks.

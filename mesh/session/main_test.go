@@ -134,13 +134,23 @@ func (n *network) call(ctx context.Context, from, to link.NodeID, k link.Kind, q
 	if err := n.reachable(from, to); err != nil {
 		return nil, err
 	}
-	pause(ctx, n.delay)
-	b, err := h(ctx, from, q)
-	pause(ctx, n.delay)
-	if ctx.Err() != nil {
+	type answer struct {
+		b   []byte
+		err error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		pause(ctx, n.delay)
+		b, err := h(ctx, from, q)
+		pause(ctx, n.delay)
+		answers <- answer{b, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.b, errors.Join(a.err, n.reachable(from, to))
+	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return b, errors.Join(err, n.reachable(from, to))
 }
 
 // notify sends a notice: in order, never waiting.

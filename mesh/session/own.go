@@ -212,6 +212,9 @@ func (s *Sessions) ask(ctx context.Context, to link.NodeID, k link.Kind, message
 
 // pause waits, unless ctx is done before.
 func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -62,9 +62,10 @@ type Room struct {
 	Private       bool   `json:"private,omitempty"`
 	Participants  int    `json:"participants"` // on all nodes
 	MaxPublishers int    `json:"max_publishers"`
-	Here          bool   `json:"here"`        // somebody on this node has to do with it; else the next two are not known
-	Publishers    int    `json:"publishers"`  // on all nodes
-	Subscribers   int    `json:"subscribers"` // on this node
+	Here          bool   `json:"here"`             // somebody on this node has to do with it; else the next two are not known
+	Publishers    int    `json:"publishers"`       // on all nodes
+	Subscribers   int    `json:"subscribers"`      // on this node
+	Keeper        string `json:"keeper,omitempty"` // id of the node where it is known who is in the room
 }
 
 // Page is what the page must know to make a call.

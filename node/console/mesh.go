@@ -15,6 +15,7 @@ import (
 // return errors end with the request.
 type Mesh struct {
 	Nodes      func() []MeshNode
+	Streams    func(ctx context.Context) []MeshStream
 	Invite     func(ctx context.Context, r InviteRequest) (invitation string, err error)
 	RotateKeys func(ctx context.Context) error
 }
@@ -40,6 +41,23 @@ type MeshNode struct {
 	RTTMS     *float64  `json:"rtt_ms,omitempty"` // to it; absent while not known
 	Loss      *float64  `json:"loss,omitempty"`   // share of packets, before repair, to and from it; absent without a link
 	Linked    bool      `json:"linked"`           // a link to it is up
+
+	// What the link to it carried since it came up, in bytes: packets of streams and of data channels, without what transport adds.
+	SentBytes     uint64 `json:"sent_bytes,omitempty"`
+	ReceivedBytes uint64 `json:"received_bytes,omitempty"`
+}
+
+// MeshStreams is the list of the streams that come to a node from others.
+type MeshStreams struct {
+	Streams []MeshStream `json:"streams"`
+}
+
+// MeshStream is a stream that comes from another node.
+type MeshStream struct {
+	Room      string   `json:"room"`
+	Publisher string   `json:"publisher"`
+	Mid       string   `json:"mid"`
+	Path      []string `json:"path"` // ids of nodes, from the publisher's to this one
 }
 
 // InviteRequest asks for an invitation. What is zero takes the default.
@@ -82,6 +100,7 @@ func (r *InviteRequest) check() error {
 // handle adds the mesh's part of the API.
 func (m *Mesh) handle(closed func(pattern string, h http.HandlerFunc)) {
 	closed("GET /api/v1/nodes", func(w http.ResponseWriter, _ *http.Request) { answer(w, MeshNodes{m.Nodes()}) })
+	closed("GET /api/v1/streams", func(w http.ResponseWriter, r *http.Request) { answer(w, MeshStreams{m.Streams(r.Context())}) })
 	// What changes something must not be set off by a page of the outside that a browser on this machine has open.
 	guard := http.NewCrossOriginProtection()
 	change := func(pattern string, f func(r *http.Request, body []byte) (any, error)) {

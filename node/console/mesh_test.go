@@ -18,6 +18,9 @@ func meshConfig(asked *[]InviteRequest) Config {
 	rtt := 81.5
 	cfg.Mesh = &Mesh{
 		Nodes: func() []MeshNode { return []MeshNode{{ID: "a", Self: true}, {ID: "b", RTTMS: &rtt}} },
+		Streams: func(context.Context) []MeshStream {
+			return []MeshStream{{Room: "videoroom/1", Publisher: "2", Mid: "0", Path: []string{"b", "a"}}}
+		},
 		Invite: func(_ context.Context, r InviteRequest) (string, error) {
 			*asked = append(*asked, r)
 			if r.Authority {
@@ -42,6 +45,8 @@ func TestMeshAccess(t *testing.T) {
 	}{
 		{"nodes", "GET", "/api/v1/nodes", "127.0.0.1:1", nil, "", 200, `"rtt_ms":81.5`},
 		{"nodes to a stranger", "GET", "/api/v1/nodes", "192.0.2.1:1", nil, "", 401, ""},
+		{"streams", "GET", "/api/v1/streams", "127.0.0.1:1", nil, "", 200, `"path":["b","a"]`},
+		{"streams to a stranger", "GET", "/api/v1/streams", "192.0.2.1:1", nil, "", 401, ""},
 		{"invitation", "POST", "/api/v1/invitations", "127.0.0.1:1", nil, `{"uses": 2}`, 200, `"invitation":"cardea_x"`},
 		{"invitation to a stranger", "POST", "/api/v1/invitations", "192.0.2.1:1", nil, "{}", 401, ""},
 		{"with the token", "POST", "/api/v1/invitations", "192.0.2.1:1", map[string]string{"Authorization": "Bearer secret"}, "{}", 200, "cardea_x"},
