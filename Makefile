@@ -14,7 +14,7 @@ ARGS     ?=
 # What "make run" adds when there is no cardea.yaml: the room that Janus's demos expect.
 DEMO := $(if $(wildcard cardea.yaml),,--videoroom-rooms '[{room: 1234, description: Demo Room, publishers: 6, notify_joining: true, audiolevel_event: true, audio_active_packets: 15, audio_level_average: 60}]')
 
-.PHONY: build run test check e2e race system soak bench microbench ocean fuzz lint generate conformance help clean
+.PHONY: build run test check e2e race system soak bench microbench ocean meshcost fuzz lint generate conformance help clean
 
 build: ## build the program, one static binary: bin/cardea (what plain "make" does)
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/cardea ./node/cardea
@@ -56,6 +56,9 @@ microbench: ## Go benchmarks of the packet path; BENCH selects some
 ocean: ## relay links over a lossy ocean and through a bottleneck beside TCP, in simulated time: tables
 	@cd relay/shield && OCEAN=1 go test -count=1 -run 'TestOcean|TestBottleneck'
 	@cd relay/link && OCEAN=1 go test -count=1 -run 'TestOcean'
+
+meshcost: ## what gossip and control cost each node, from 3 nodes to 1,000 and to 1,000,000 rooms: tables; ARGS are its options
+	@go run ./e2e/meshcost $(ARGS)
 
 fuzz: ## each fuzz target for FUZZTIME (60s)
 	@set -eu; \

@@ -8,7 +8,6 @@ import (
 	"cardea/mesh/member"
 	"cardea/mesh/route"
 	"cardea/relay/link"
-	"cardea/relay/plane"
 )
 
 const (
@@ -20,11 +19,6 @@ const (
 	followInterval = 200 * time.Millisecond
 )
 
-// home returns the node where a stream is published, or will be.
-func (m *Mesh) home(id plane.StreamID) (link.NodeID, bool) {
-	return m.rooms.Home(id.Room, id.Publisher)
-}
-
 // follow tells everybody which nodes there are.
 func (m *Mesh) follow() {
 	nodes := m.cluster.Nodes()
@@ -35,7 +29,9 @@ func (m *Mesh) follow() {
 		if n.State != member.Ready {
 			retiring = append(retiring, n.ID)
 		}
-		ways = append(ways, route.Node{ID: n.ID, Region: n.Region, Coordinate: n.Coordinate, Draining: n.State != member.Ready})
+		if n.Planes&member.Media != 0 || n.ID == m.self { // media goes by way of nodes that carry it
+			ways = append(ways, route.Node{ID: n.ID, Region: n.Region, Coordinate: n.Coordinate, Draining: n.State != member.Ready})
+		}
 	}
 	for _, l := range m.links.Links() {
 		if !slices.Contains(live, l.Peer()) {
@@ -44,13 +40,17 @@ func (m *Mesh) follow() {
 	}
 	m.table.SetNodes(ways)
 	m.rooms.SetNodes(live, retiring...)
+	m.sessions.SetNodes(live)
+	if m.planes != nil {
+		m.planes.SetNodes(live)
+	}
 }
 
 // tend passes on what changes, until ctx ends.
 func (m *Mesh) tend(ctx context.Context) {
 	clock := time.NewTicker(stallCheck)
 	defer clock.Stop()
-	n := neighbours{self: m.cluster.Self().ID, table: m.table, tellings: make(map[*link.Link]*route.Telling)}
+	n := neighbours{self: m.self, table: m.table, tellings: make(map[*link.Link]*route.Telling)}
 	var followed, told time.Time
 	for {
 		urgent := false
@@ -70,6 +70,7 @@ func (m *Mesh) tend(ctx context.Context) {
 			default:
 			}
 		}
+		m.homes.sweep(now, false)
 		if links := m.links.Links(); n.stalls(links) || urgent || now.Sub(told) >= rowInterval {
 			told = now
 			n.exchange(links, now)

@@ -9,11 +9,13 @@ import (
 	"sync"
 	"time"
 
+	"cardea/mesh/far"
 	"cardea/mesh/member"
 	"cardea/mesh/post"
 	"cardea/mesh/pull"
 	"cardea/mesh/room"
 	"cardea/mesh/route"
+	"cardea/mesh/session"
 	"cardea/relay"
 	"cardea/relay/link"
 	"cardea/relay/shield/queue"
@@ -28,8 +30,12 @@ type Config struct {
 	Cluster *member.Cluster
 	// Listen are the UDP addresses of links.
 	Listen []netip.AddrPort
-	// Far is the part of the media plane that streams and data channels of other nodes come to.
-	Far relay.Far
+	// Media is this node's media plane, nil if it has none.
+	Media *relay.Relay
+	// Signaling says that this node serves clients' sessions: [Mesh.Plane] is what they have their media by.
+	Signaling bool
+	// Grace is how long media outlives the signaling that asked for it: the time clients have to claim their sessions and some more.
+	Grace time.Duration
 	// Store keeps permanent rooms.
 	Store room.Store
 	Log   *slog.Logger
@@ -37,13 +43,21 @@ type Config struct {
 
 // Mesh is this node's part of the mesh. It is safe for concurrent use.
 type Mesh struct {
-	cluster *member.Cluster
-	links   *link.Endpoint
-	rooms   *room.Rooms
-	table   *route.Table
-	puller  *pull.Puller
-	post    *post.Post
-	log     *slog.Logger
+	self     link.NodeID
+	cluster  *member.Cluster
+	links    *link.Endpoint
+	rooms    *room.Rooms
+	sessions *session.Sessions
+	table    *route.Table
+	log      *slog.Logger
+
+	// Of nodes with media; else nil.
+	puller *pull.Puller
+	post   *post.Post
+	server *far.Server
+
+	planes *far.Planes // of nodes with signaling; else nil
+	homes  homes
 
 	changed chan struct{} // has a token when membership has changed
 	touched chan struct{} // has a token when a link has come or gone
@@ -59,29 +73,44 @@ type Mesh struct {
 // New makes this node's part of the mesh and opens its links' ports. [Mesh.Run] must follow, which closes them.
 func New(cfg Config) (*Mesh, error) {
 	m := &Mesh{
-		cluster: cfg.Cluster, log: cfg.Log, changed: make(chan struct{}, 1), touched: make(chan struct{}, 1),
+		self: cfg.Cluster.Self().ID, cluster: cfg.Cluster, log: cfg.Log, changed: make(chan struct{}, 1), touched: make(chan struct{}, 1),
 		live: make(map[link.NodeID]*link.Link), dialing: make(map[link.NodeID]struct{}),
 	}
-	self := cfg.Cluster.Self()
-	m.table = route.New(self.ID)
+	m.homes.init()
+	m.table = route.New(m.self)
+	lc := link.Config{
+		Self: m.self, Listen: cfg.Listen, TLS: cfg.Cluster.TLS(), Identify: cfg.Cluster.Identify, Resolve: cfg.Cluster.Resolve,
+		Version: cfg.Cluster.Self().Version, Background: []link.Kind{route.KindRow}, Clock: ownClock(), Log: cfg.Log,
+	}
+	var media relay.Far
+	if cfg.Media != nil {
+		media = cfg.Media.Far()
+		lc.Clock, lc.NewOutbox = link.Clock{Now: media.Now, NTP: media.NTP}, media.NewOutbox
+	}
 	var err error
-	m.links, err = link.Listen(link.Config{
-		Self: self.ID, Listen: cfg.Listen, TLS: cfg.Cluster.TLS(), Identify: cfg.Cluster.Identify, Resolve: cfg.Cluster.Resolve,
-		Version: self.Version, Background: []link.Kind{route.KindRow}, Clock: link.Clock{Now: cfg.Far.Now, NTP: cfg.Far.NTP}, NewOutbox: cfg.Far.NewOutbox, Log: cfg.Log,
-	})
-	if err != nil {
+	if m.links, err = link.Listen(lc); err != nil {
 		return nil, fmt.Errorf("links: %w", err)
 	}
-	m.rooms = room.New(room.Config{Self: self.ID, Call: m.links.Call, Notify: m.notify, Store: cfg.Store, Log: cfg.Log})
-	m.puller = pull.New(pull.Config{Self: self.ID, Endpoint: m.links, Far: cfg.Far, Home: m.home, Table: m.table, Log: cfg.Log})
-	m.post, err = post.New(post.Config{
-		Self: self.ID, Send: m.send, Next: m.next, Member: m.known, Home: m.home, Channels: cfg.Far.Channels, Log: cfg.Log,
-	})
-	if err != nil {
-		return nil, err
+	m.rooms = room.New(room.Config{Self: m.self, Call: m.links.Call, Notify: m.notify, Store: cfg.Store, Log: cfg.Log})
+	if cfg.Media != nil {
+		if err := m.carry(cfg, media); err != nil {
+			return nil, err
+		}
 	}
+	m.serve(cfg)
 	m.handle()
 	return m, nil
+}
+
+// carry has this node's media plane take part.
+func (m *Mesh) carry(cfg Config, media relay.Far) (err error) {
+	m.puller = pull.New(pull.Config{Self: m.self, Endpoint: m.links, Far: media, Home: m.home, Table: m.table, Log: cfg.Log})
+	m.post, err = post.New(post.Config{
+		Self: m.self, Send: m.send, Next: m.next, Member: m.known, Home: m.home, Channels: media.Channels, Log: cfg.Log,
+	})
+	m.links.HandleDatagram(func(l *link.Link, payload []byte) { m.post.Received(l.Peer(), payload) })
+	m.server = far.Serve(far.ServerConfig{Plane: cfg.Media, Handle: m.links.Handle, Grace: cfg.Grace, Log: cfg.Log})
+	return err
 }
 
 // handle has everything that comes over links reach whom it is for.
@@ -97,7 +126,6 @@ func (m *Mesh) handle() {
 			m.log.Debug("a node tells rubbish of its links", "peer", l.Peer(), "error", err)
 		}
 	})
-	m.links.HandleDatagram(func(l *link.Link, payload []byte) { m.post.Received(l.Peer(), payload) })
 	m.links.Watch(m.linked)
 	m.cluster.Watch(func() { token(m.changed) })
 }
@@ -141,11 +169,20 @@ func (m *Mesh) Run(ctx context.Context) error {
 		}
 	})
 	run("rooms", ctx, m.rooms.Run)
-	run("streams", ctx, m.puller.Run)
-	run("messages", ctx, m.post.Run)
+	run("sessions", ctx, m.sessions.Run)
+	if m.puller != nil {
+		run("streams", ctx, m.puller.Run)
+		run("messages", ctx, m.post.Run)
+		run("media of others", ctx, m.server.Run)
+	}
+	if m.planes != nil {
+		run("media elsewhere", ctx, m.planes.Run)
+	}
 	wait.Go(func() { m.tend(ctx) })
 	<-ctx.Done()
+	m.homes.sweep(time.Now(), true)
 	wait.Wait()
+	m.homes.work.Wait()
 	m.quit()
 	m.dials.Wait()
 	leave()
@@ -179,6 +216,7 @@ func (m *Mesh) linked(l *link.Link, up bool) {
 	}
 	m.mu.Unlock()
 	m.rooms.LinkChanged(l.Peer(), up)
+	m.sessions.LinkChanged(l.Peer(), up)
 	token(m.touched)
 }
 

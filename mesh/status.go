@@ -15,9 +15,14 @@ import (
 type Status struct {
 	member.Node
 	Self   bool
-	Linked bool          // there is a link
+	Linked bool          // there is a link; what follows is known of a link only, but for the RTT
 	RTT    time.Duration // by the link, else by gossip; 0 while unknown
-	Loss   float64       // on the way there, before repair, 0 to 1; of a link only
+	Loss   float64       // on the way there, before repair, 0 to 1
+	Late   float64       // share of packets that parity did not repair in time, of late
+	Queue  time.Duration // how long packets wait on the way there, of late
+	Budget int           // what may be sent there, bit/s
+	// Stalled says that the other side is silent.
+	Stalled bool
 	// Sent and Received are what the link carried since it came up, in bytes: packets of streams and of data channels, without what
 	// QUIC and the shield add.
 	Sent, Received uint64
@@ -36,7 +41,8 @@ func (m *Mesh) Nodes() []Status {
 		s := Status{Node: n, Self: n.ID == self}
 		if l := links[n.ID]; l != nil {
 			row, stats := l.Row(), l.Stats()
-			s.Linked, s.RTT, s.Loss, s.Sent, s.Received = true, row.RTT, row.Loss, stats.BytesOut, stats.BytesIn
+			s.Linked, s.RTT, s.Loss, s.Late, s.Queue, s.Budget = true, row.RTT, row.Loss, row.Late, row.Queue, row.Budget
+			s.Stalled, s.Sent, s.Received = row.Heard > link.StallTime, stats.BytesOut, stats.BytesIn
 		}
 		if s.RTT == 0 && !s.Self {
 			s.RTT, _ = m.cluster.RTT(n.ID)
@@ -53,33 +59,58 @@ func (m *Mesh) Pulled(ctx context.Context) []pull.Pulled { return m.puller.Pulle
 type Stats struct {
 	Members  member.Stats
 	Links    link.Stats
-	Linked   int // links that are up
-	Packets  PacketStats
 	Rooms    *room.Metrics
 	Streams  *pull.Metrics
 	Messages post.Stats
 }
 
-// PacketStats counts what the present links did not take, since each came up.
-type PacketStats struct {
-	Replayed  uint64 // packets that were here already: overtaken by their repair, or played again
-	Forged    uint64 // packets whose tag was wrong
-	Malformed uint64 // packets with a right tag that make no sense
-	Policed   uint64 // packets beyond what the other side may send
-}
-
 // Stats returns what was counted so far.
 func (m *Mesh) Stats() Stats {
-	s := Stats{
+	return Stats{
 		Members: m.cluster.Stats(), Links: m.links.Stats(), Rooms: m.rooms.Metrics(), Streams: m.puller.Metrics(), Messages: m.post.Stats(),
 	}
-	for _, l := range m.links.Links() {
-		r := l.Row()
-		s.Linked++
-		s.Packets.Replayed += r.Duplicates
-		s.Packets.Forged += r.Forged
-		s.Packets.Malformed += r.Malformed
-		s.Packets.Policed += r.Policed
+}
+
+// Flow says how many streams pass between this node and others.
+type Flow struct {
+	Wanted   int // streams of any node that somebody here wants, subscribers and other nodes alike
+	Pulled   int // those among them that come from another node
+	Waiting  int // those that should come from another node, and do not
+	Parents  int // nodes that they come from
+	Exports  int // streams sent to other nodes, one for each node
+	Children int // nodes that they are sent to
+}
+
+// Flow counts the streams. There are none unless the mesh runs.
+func (m *Mesh) Flow() Flow {
+	m.mu.RLock()
+	running := m.serving != nil
+	m.mu.RUnlock()
+	if !running {
+		return Flow{} // nobody would answer
 	}
-	return s
+	return flow(m.puller.Rows())
+}
+
+func flow(rows []pull.Row) Flow {
+	f := Flow{Wanted: len(rows)}
+	parents, children := make(map[link.NodeID]struct{}), make(map[link.NodeID]struct{})
+	for _, r := range rows {
+		switch {
+		case r.Here:
+		case !r.Open:
+			f.Waiting++
+		default:
+			f.Pulled++
+			if n := len(r.Path); n > 1 {
+				parents[r.Path[n-2]] = struct{}{}
+			}
+		}
+		f.Exports += len(r.Children)
+		for _, id := range r.Children {
+			children[id] = struct{}{}
+		}
+	}
+	f.Parents, f.Children = len(parents), len(children)
+	return f
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"cardea/node/console"
 	"cardea/relay"
@@ -17,7 +18,7 @@ func (n *Node) addFigures(server *janus.Server, rooms *videoroom.Plugin) {
 	m := server.Metrics()
 	n.figures = append(n.figures, func(s *console.Status) {
 		s.Sessions, s.Handles = int(m.Sessions.Load()), int(m.Handles.Load())
-		s.Peers, s.Streams, s.Rooms = n.media.Peers(), n.media.Streams(), rooms.RoomCount()
+		s.Rooms = rooms.RoomCount()
 	})
 	n.rooms = func(ctx context.Context) []console.Room { return n.roomList(ctx, rooms.Overview()) }
 	n.peer = func(session, handle uint64) (console.Peer, bool) {
@@ -25,7 +26,9 @@ func (n *Node) addFigures(server *janus.Server, rooms *videoroom.Plugin) {
 		if !ok {
 			return console.Peer{}, false
 		}
-		stats, err := n.media.Stats(context.Background(), id) // of this process: it does not wait
+		ctx, cancel := context.WithTimeout(context.Background(), statsTime)
+		defer cancel()
+		stats, err := n.mesh.Plane().Stats(ctx, id)
 		if err != nil {
 			return console.Peer{}, false
 		}
@@ -33,9 +36,16 @@ func (n *Node) addFigures(server *janus.Server, rooms *videoroom.Plugin) {
 	}
 	n.exportJanus(m)
 	n.exportRooms(rooms)
+}
+
+// statsTime bounds how long a media node is asked for what it sees of a peer.
+const statsTime = 2 * time.Second
+
+// addMediaFigures gives the console and the metrics what the media plane knows.
+func (n *Node) addMediaFigures() {
+	n.figures = append(n.figures, func(s *console.Status) { s.Peers, s.Streams = n.media.Peers(), n.media.Streams() })
 	n.exportMedia()
 	n.exportSockets()
-	n.exportMesh()
 	if server := n.media.TURN(); server != nil {
 		n.exportTURN(server)
 	}

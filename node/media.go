@@ -20,6 +20,9 @@ const maxMediaSockets = 16
 
 // listenMedia binds the media plane's ports.
 func (n *Node) listenMedia() error {
+	if !n.cfg.Node.Has(config.PlaneMedia) {
+		return nil
+	}
 	addresses, err := mediaAddresses(n.cfg)
 	if err != nil {
 		return err
@@ -35,7 +38,7 @@ func (n *Node) listenMedia() error {
 		Advertise: mappings(n.cfg), TLS: n.tls,
 		Bandwidth: bwe.Config{Start: uint64(c.StartBitrate), Min: uint64(c.MinBitrate), Max: uint64(c.MaxBitrate)}, Log: n.log.With("plane", "media"),
 	}
-	if n.cfg.TURN.Enabled {
+	if n.cfg.ServesTURN() {
 		rc.TURN = turnConfig(n.cfg, addresses, rc.Advertise, n)
 		n.pageTURN = newPageTURN(n.cfg, rc.TURN.GuestSecret, rc.TURN.MeshAddresses, rc.TURN.TLS != nil)
 	}
@@ -49,6 +52,7 @@ func (n *Node) listenMedia() error {
 		warnBuffers(n.log, s.LocalAddr(), "send", write, int(c.WriteBuffer))
 	}
 	n.services = append(n.services, service{"media", n.media.Run})
+	n.addMediaFigures()
 	return nil
 }
 

@@ -25,12 +25,9 @@ func (n *Node) joinMesh(ctx context.Context) error {
 	log := n.log.With("plane", "mesh")
 	mc := member.Config{
 		Dir: filepath.Join(n.cfg.Node.DataDir, "mesh"), Alone: !c.Enabled,
-		Name: n.name, Region: n.cfg.Node.Region, Version: Version(), Planes: member.Signaling | member.Media,
+		Name: n.name, Region: n.cfg.Node.Region, Version: Version(), Planes: planesOf(n.cfg),
 		Bind: meshBind(n.cfg), GossipPort: c.GossipPort, LinkPort: c.LinkPort, Advertise: meshAdvertise(n.cfg),
 		DNS: c.DNS, Redis: string(c.Redis), Log: log,
-	}
-	if n.cfg.TURN.Enabled {
-		mc.Planes |= member.TURN
 	}
 	for _, j := range c.Join {
 		mc.Join = append(mc.Join, string(j))
@@ -45,15 +42,35 @@ func (n *Node) joinMesh(ctx context.Context) error {
 		cluster.Close()
 		return err
 	}
-	if n.mesh, err = mesh.New(mesh.Config{Cluster: cluster, Listen: listen, Far: n.media.Far(), Store: n.keeper.store(), Log: log}); err != nil {
+	if n.mesh, err = mesh.New(mesh.Config{
+		Cluster: cluster, Listen: listen, Media: n.media, Signaling: n.cfg.Node.Has(config.PlaneSignaling),
+		Grace: n.cfg.Janus.ReclaimSessionTimeout + claimMargin, Store: n.keeper.store(), Log: log,
+	}); err != nil {
 		cluster.Close()
 		return meshPortError(err)
 	}
+	n.exportMesh()
 	n.services = append(n.services,
 		service{"mesh", n.mesh.Run},
 		service{"load to tell", n.tellLoad},
 	)
 	return nil
+}
+
+// claimMargin is what clients need beside the time to claim their sessions: to notice, to find another node, and to ask.
+const claimMargin = 10 * time.Second
+
+func planesOf(cfg *config.Config) (p member.Planes) {
+	if cfg.Node.Has(config.PlaneSignaling) {
+		p |= member.Signaling
+	}
+	if cfg.Node.Has(config.PlaneMedia) {
+		p |= member.Media
+	}
+	if cfg.ServesTURN() {
+		p |= member.TURN
+	}
+	return p
 }
 
 // meshPortError says what to do about a port that is taken.

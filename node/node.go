@@ -260,10 +260,10 @@ func (n *Node) consoleConfig() console.Config {
 		Peer:    func(session, handle uint64) (console.Peer, bool) { return n.peer(session, handle) },
 		Mesh:    n.consoleMesh(),
 	}
-	if c.TURN.Enabled {
+	if c.ServesTURN() {
 		cc.ICEServers = func(host string) []console.ICEServer { return n.pageTURN.servers(host, time.Now()) }
 	}
-	if c.Console.Page {
+	if c.Console.Page && c.Node.Has(config.PlaneSignaling) {
 		cc.Page = &console.Page{
 			Version: Version(), StringIDs: c.VideoRoom.StringIDs, AdminKey: c.VideoRoom.AdminKey != "",
 			APISecret: c.Janus.APISecret != "" || c.Janus.TokenAuth,

@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"net"
@@ -10,7 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"cardea/mesh/session"
 	"cardea/node/config"
+	"cardea/relay/link"
 	"cardea/signaling/echotest"
 	"cardea/signaling/janus"
 	"cardea/signaling/transport"
@@ -19,13 +23,17 @@ import (
 
 // addSignaling makes the Janus API on the ports that are open for it.
 func (n *Node) addSignaling() error {
+	if !n.cfg.Node.Has(config.PlaneSignaling) {
+		return nil
+	}
 	rooms, err := videoroom.New(n.videoRoomConfig())
 	if err != nil {
 		return err
 	}
 	c := n.cfg
 	server, err := janus.New(janus.Config{
-		Node: n.name, Plane: n.media, Plugins: []janus.Plugin{rooms, echotest.Plugin{}}, Log: n.log,
+		Node: processName(n.cluster.Self().ID), Plane: n.mesh.Plane(), Mesh: n.mesh.Sessions(), MediaOutlives: n.media == nil,
+		Plugins: []janus.Plugin{rooms, echotest.Plugin{}}, Log: n.log,
 		APISecret: string(c.Janus.APISecret), TokenAuth: c.Janus.TokenAuth, TokenSecret: string(c.Janus.TokenAuthSecret),
 		SessionTimeout: never(c.Janus.SessionTimeout), ReclaimTimeout: never(c.Janus.ReclaimSessionTimeout),
 		CandidatesTimeout: c.Janus.CandidatesTimeout, NoMediaTimer: c.Janus.NoMediaTimer,
@@ -37,6 +45,7 @@ func (n *Node) addSignaling() error {
 	if err != nil {
 		return err
 	}
+	n.mesh.Sessions().Serve(session.Local{Call: server.FarCall, Poll: server.FarPoll, Connect: server.FarConnect, Lost: server.Lost})
 	for _, r := range rooms.Records() {
 		n.mesh.Rooms().Configure(roomPrefix+r.Room, r.Record)
 	}
@@ -46,6 +55,13 @@ func (n *Node) addSignaling() error {
 	}})
 	n.addFigures(server, rooms)
 	return n.addTransports(server)
+}
+
+// processName names this process among all nodes and all times: peers are called by it.
+func processName(id link.NodeID) string {
+	var start [5]byte
+	_, _ = rand.Read(start[:]) // it never fails
+	return string(id) + "-" + hex.EncodeToString(start[:])
 }
 
 // never turns a configured 0, which switches a timeout off, into what the server knows for that.

@@ -118,3 +118,6 @@ func (r *videoRoom) Ask(ctx context.Context, participant string, request []byte)
 	reply, err := r.Room.Ask(ctx, participant, request)
 	return reply, translated(err)
 }
+
+// What the plugin may say of a participant fits into what the mesh keeps.
+const _ = uint(mesh.MaxEntry - videoroom.MaxMeshEntry)

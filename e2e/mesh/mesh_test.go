@@ -1,28 +1,62 @@
 package mesh
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"maps"
-	"slices"
+	"os"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"cardea/e2e/internal/caller"
 	"cardea/e2e/wan"
 )
 
-// within gives a step its time.
-func within(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	t.Cleanup(cancel)
-	return ctx
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// soak is whether the tests have much time.
+var soak = os.Getenv("MESH_SOAK") != ""
+
+// when returns one of two values, the second if there is much time.
+func when[T any](usual, soaking T) T {
+	if soak {
+		return soaking
+	}
+	return usual
 }
 
-// oneWay is what the oceans of [wan.Regions] take, one way.
+// TestMesh has nine nodes in three regions, and everything that may happen to them, one after the other.
+func TestMesh(t *testing.T) {
+	w := newWorld(t, 3)
+	for _, story := range []struct {
+		name string
+		run  func(w *world, t *testing.T)
+		long bool
+	}{
+		{"everybody hears everybody", (*world).testSteady, false},
+		{"one crossing", (*world).testCrossing, false},
+		{"rooms", (*world).testRooms, false},
+		{"moderation", (*world).testModeration, false},
+		{"messages", (*world).testMessages, false},
+		{"strangers", (*world).testStrangers, false},
+		{"killed nodes", (*world).testKills, false},
+		{"partition", (*world).testPartition, false},
+		{"rolling restart", (*world).testRolling, true},
+		{"permanent rooms", (*world).testPermanent, false},
+	} {
+		t.Run(story.name, func(t *testing.T) {
+			if story.long && !soak {
+				t.Skip("takes minutes: MESH_SOAK=1")
+			}
+			w.whole(t)
+			story.run(w, t)
+		})
+	}
+	if h, err := w.network.Health(); err == nil {
+		t.Logf("the oceans themselves were late by %v (median), %v (p99), %v (at most), and lost %d packets", h.Median, h.P99, h.Max, h.DeviceDropped+h.Exhausted)
+	}
+}
+
+// oneWay is what the ocean between two nodes takes.
 func (w *world) oneWay(a, b *node) time.Duration {
 	if a.site == b.site {
 		return 0
@@ -30,171 +64,93 @@ func (w *world) oneWay(a, b *node) time.Duration {
 	return w.network.Conditions(a.site.Name(), b.site.Name()).Delay
 }
 
-// create makes a room through a client.
-func create(t *testing.T, c *caller.Client, room int) {
-	t.Helper()
-	h, err := c.Attach(within(t), caller.VideoRoom)
-	if err != nil {
-		t.Fatal(err)
+// testSteady has a publisher in each region and somebody at each node who watches them all: nothing is lost, and a packet
+// takes as long as its way and at most 20 ms more, in the median.
+func (w *world) testSteady(t *testing.T) {
+	c := w.newCall(t, w.nodes[0], 100)
+	for _, region := range regions {
+		c.watch(t, c.publish(t, w.in(region)[0]), w.nodes...)
 	}
-	if _, err := h.Message(within(t), caller.M{"request": "create", "room": room, "publishers": 100, "notify_joining": true}, nil); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// listed returns the ids of a room's participants as a node tells them.
-func listed(t *testing.T, n *node, c *caller.Client, room int) []string {
-	t.Helper()
-	h, err := c.Attach(within(t), caller.VideoRoom)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = h.Detach(within(t)) }()
-	m, err := h.Message(within(t), caller.M{"request": "listparticipants", "room": room}, nil)
-	if err != nil {
-		if refused := (*caller.RefusedError)(nil); errors.As(err, &refused) {
-			return []string{refused.Error()}
-		}
-		t.Fatalf("%s: %v", n.name, err)
-	}
-	ids := []string{}
-	list, _ := caller.Data(m)["participants"].([]any)
-	for _, p := range list {
-		o, _ := p.(map[string]any)
-		ids = append(ids, fmt.Sprint(o["id"]))
-	}
-	slices.Sort(ids)
-	return ids
-}
-
-// agree waits until every running node lists the participants.
-func (w *world) agree(t *testing.T, clients map[*node]*caller.Client, room int, want ...json.Number) {
-	t.Helper()
-	ids := []string{}
-	for _, id := range want {
-		ids = append(ids, id.String())
-	}
-	slices.Sort(ids)
-	for _, n := range slices.SortedFunc(maps.Keys(clients), func(a, b *node) int { return slices.Index(w.nodes, a) - slices.Index(w.nodes, b) }) {
-		if !n.running() {
-			continue
-		}
-		var got []string
-		await(t, func() string { return fmt.Sprintf("%s lists %v, not %v", n.name, got, ids) }, func() bool {
-			got = listed(t, n, clients[n], room)
-			return slices.Equal(got, ids)
-		})
-	}
-}
-
-// watched is one subscription and where it goes.
-type watched struct {
-	from, at *node
-	sub      *caller.Subscriber
-}
-
-// subscribe watches a publisher from a node.
-func subscribe(t *testing.T, from, at *node, c *caller.Client, room int, feed json.Number) watched {
-	t.Helper()
-	var sub *caller.Subscriber
-	var err error
-	await(t, func() string { return fmt.Sprintf("%s cannot be watched from %s: %v", from.name, at.name, err) }, func() bool {
-		sub, err = c.Subscribe(within(t), room, feed) // the news that somebody publishes takes its time
-		return err == nil
+	flow(t, c.watching, 150) // three seconds: links have found their sizes and rates
+	restart(c.watching)
+	before := lost(c.watching)
+	flow(t, c.watching, 250)
+	var worst time.Duration
+	tracks(c.watching, func(x *watched, name string, track *caller.Track) {
+		f, way := track.Figures(), w.oneWay(x.from, x.at)
+		t.Logf("%s: %v in the median, %v p95; the way takes %v; longest gap %v", name, f.Median, f.P95, way, f.Gap)
+		worst = max(worst, f.Median-way)
 	})
-	for _, kind := range []string{"audio", "video"} {
-		if _, err := sub.Track(within(t), kind); err != nil {
-			t.Fatalf("%s from %s: %v", at.name, from.name, err)
-		}
+	t.Logf("at most %v more than the way takes, in the median; %d packets lost", worst, lost(c.watching)-before)
+	if worst > 20*time.Millisecond {
+		t.Errorf("packets take %v more than their way", worst)
 	}
-	t.Cleanup(sub.Close)
-	return watched{from, at, sub}
+	if n := lost(c.watching) - before; n > 0 {
+		t.Errorf("%d packets were lost", n)
+	}
 }
 
-// TestRegions has a room span three regions of three nodes.
-func TestRegions(t *testing.T) {
-	w := newWorld(t, wan.Regions(), 3)
-	clients := make(map[*node]*caller.Client)
+// testCrossing counts what a stream with many subscribers at each node costs the oceans: one copy for each region.
+func (w *world) testCrossing(t *testing.T) {
+	c := w.newCall(t, w.nodes[0], 200)
+	home := w.in("eu")[0]
+	p := c.publish(t, home)
+	for range when(3, 20) {
+		c.watch(t, p, w.nodes...)
+	}
+	flow(t, c.watching, 150) // those who came first have let go of what they tried
+	abroadOnes := c.among(func(_, at *node) bool { return at.site != home.site })
+	before, began := w.traffic(t), wanted(abroadOnes[0])
+	flow(t, c.watching, 500)
+	after, want := w.traffic(t), wanted(abroadOnes[0])-began
+	for _, from := range regions {
+		for _, to := range regions {
+			if from == to {
+				continue
+			}
+			pair := [2]string{from, to}
+			payload, packets := after.payload[pair]-before.payload[pair], after.ocean[pair].Sub(before.ocean[pair])
+			copies := float64(payload) / float64(want)
+			t.Logf("%s > %s: %.3f copies of the stream (%d bytes of payload); %d bytes in %d packets on the ocean, %.3f of the stream's",
+				from, to, copies, payload, packets.Bytes, packets.Packets, float64(packets.Bytes)/float64(want))
+			expected := 0.0
+			if from == home.site.Name() {
+				expected = 1
+			}
+			if copies < expected-0.1 || copies > expected+0.1 {
+				t.Errorf("%s > %s: %.2f copies of the stream and not %.0f", from, to, copies, expected)
+			}
+		}
+	}
+}
+
+// traffic is what went from region to region so far.
+type traffic struct {
+	payload map[[2]string]uint64    // of streams and messages, as the links count it
+	ocean   map[[2]string]wan.Stats // with all that transport adds
+}
+
+func (w *world) traffic(t *testing.T) traffic {
+	t.Helper()
+	all := traffic{make(map[[2]string]uint64), make(map[[2]string]wan.Stats)}
 	for _, n := range w.nodes {
-		clients[n] = n.open(t)
-	}
-	const room = 4711
-	create(t, clients[w.nodes[0]], room)
-	var feeds []json.Number
-	var publishers []*caller.Publisher
-	sources := []*node{w.in("eu")[0], w.in("us")[0], w.in("ap")[0]}
-	for _, n := range sources {
-		p, err := clients[n].Publish(within(t), room)
-		if err != nil {
-			t.Fatalf("publish at %s: %v", n.name, err)
-		}
-		t.Cleanup(p.Close)
-		publishers, feeds = append(publishers, p), append(feeds, p.ID)
-	}
-	w.agree(t, clients, room, feeds...)
-
-	// Everybody hears everybody.
-	var all []watched
-	for i, from := range sources {
-		for _, at := range w.nodes {
-			all = append(all, subscribe(t, from, at, clients[at], room, feeds[i]))
-		}
-	}
-	time.Sleep(3 * time.Second) // links have found their sizes and rates
-	t.Run("delay and loss", func(t *testing.T) { w.steady(t, all) })
-	t.Run("one crossing", func(t *testing.T) { w.crossings(t) })
-	_ = publishers
-}
-
-// steady wants what comes to be whole, and to come as fast as the ocean lets it.
-func (w *world) steady(t *testing.T, all []watched) {
-	lost := make(map[*caller.Track]uint64)
-	for _, x := range all {
-		for _, kind := range []string{"audio", "video"} {
-			track := x.sub.Received(kind)
-			track.Restart()
-			lost[track] = track.Figures().Lost
-		}
-	}
-	time.Sleep(5 * time.Second)
-	for _, x := range all {
-		for _, kind := range []string{"audio", "video"} {
-			track := x.sub.Received(kind)
-			f := track.Figures()
-			t.Logf("%s > %s %s: %d packets, %d lost, %v median, %v p95 (the way takes %v), longest gap %v", x.from.name, x.at.name, kind, f.Received,
-				f.Lost-lost[track], f.Median, f.P95, w.oneWay(x.from, x.at), f.Gap)
-			if f.Lost > lost[track] {
-				t.Errorf("%s > %s: %d packets of %s lost", x.from.name, x.at.name, f.Lost-lost[track], kind)
-			}
-			if late := f.Median - w.oneWay(x.from, x.at); late > 20*time.Millisecond {
-				t.Errorf("%s > %s: %s takes %v longer than the way", x.from.name, x.at.name, kind, late)
+		for _, m := range n.members() {
+			if !m.Self && m.Region != n.site.Name() {
+				all.payload[[2]string{n.site.Name(), m.Region}] += m.SentBytes
 			}
 		}
 	}
-}
-
-// publisherRate is what a [caller.Publisher] sends, bytes a second of RTP, padding and probes aside.
-const publisherRate = 25*3*(900+12) + 50*(80+12)
-
-// crossings wants each stream to cross each ocean once.
-func (w *world) crossings(t *testing.T) {
-	const seconds = 5
-	regions := []string{"eu", "us", "ap"}
-	before := make(map[[2]string]wan.Stats)
 	for _, a := range regions {
 		for _, b := range regions {
 			if a != b {
-				before[[2]string{a, b}] = w.network.Stats(a, b)
+				all.ocean[[2]string{a, b}] = w.network.Stats(a, b)
 			}
 		}
 	}
-	time.Sleep(seconds * time.Second)
-	for pair, was := range before {
-		got := w.network.Stats(pair[0], pair[1]).Sub(was)
-		copies := float64(got.Bytes) / seconds / publisherRate
-		t.Logf("%s > %s: %d bytes/s in %d packets/s, %.2f of what one publisher sends", pair[0], pair[1], got.Bytes/seconds, got.Packets/seconds, copies)
-		if copies > 1.7 {
-			t.Errorf("%s > %s carries %.2f of a publisher's rate: more than one copy", pair[0], pair[1], copies)
-		}
-	}
+	return all
+}
+
+// wanted returns how many bytes of RTP a subscription has had so far.
+func wanted(x *watched) uint64 {
+	return x.sub.Received("audio").Figures().Received*caller.AudioPacket + x.sub.Received("video").Figures().Received*caller.VideoPacket
 }

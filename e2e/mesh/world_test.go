@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,7 +20,11 @@ import (
 
 	"cardea/e2e/internal/caller"
 	"cardea/e2e/wan"
+	"cardea/node/console"
 )
+
+// pause is how long to wait before looking again.
+const pause = 50 * time.Millisecond
 
 // patience bounds what takes no noticeable time on a machine that is not overloaded.
 const patience = 30 * time.Second
@@ -40,39 +45,56 @@ type node struct {
 	address string
 	file    string // its configuration
 
+	identity string // in the mesh, once asked for
+
 	mu      sync.Mutex
 	command *exec.Cmd
 	ended   chan struct{}
 }
 
-// configuration of a node. What is tested must not depend on how busy the machine is, so nobody is refused.
+// configuration of a node. What is tested must not depend on how busy the machine is, so nobody is refused; and clients
+// here send no keepalives.
 const configuration = `
 node: {name: %s, region: %s, bind: %s, data_dir: %q, stop_timeout: 3s}
 log: {level: %s}
 turn: {enabled: false}
+janus: {session_timeout: 0s}
 console: {allowed: [10.0.0.0/8, 127.0.0.0/8]}
 limits: {cpu: 0, scheduling_latency: 0s, session_rate: 0}
 `
 
+// regions are those of [wan.Regions], in which there are nodes.
+var regions = []string{"eu", "us", "ap"}
+
+// abroad is a site without nodes of the mesh.
+const abroad = "abroad"
+
 // newWorld builds the regions and their nodes, perRegion in each, and starts them: the first makes the cluster, the others
-// join it with an invitation of its.
-func newWorld(t *testing.T, topology wan.Topology, perRegion int) *world {
+// join it with an invitation of its. Configurations, data and logs are the test's artifacts.
+func newWorld(t *testing.T, perRegion int) *world {
 	t.Helper()
 	if err := wan.Supported(); err != nil {
 		t.Skipf("no oceans here: %v", err)
 	}
-	w := &world{dir: t.TempDir()}
+	w := &world{dir: t.ArtifactDir()}
 	w.program = filepath.Join(w.dir, "cardea")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", w.program, "cardea/node/cardea")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
+	topology := wan.Regions()
+	topology.Sites = append(topology.Sites, wan.SiteConfig{Name: abroad})
 	var err error
 	if w.network, err = wan.New(t.Context(), topology); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			for _, n := range w.nodes {
+				t.Logf("%s:\n%s", n.name, n.tail(40))
+			}
+		}
 		for _, n := range w.nodes {
 			n.stop(t)
 		}
@@ -80,15 +102,9 @@ func newWorld(t *testing.T, topology wan.Topology, perRegion int) *world {
 			t.Error(err)
 		}
 	})
-	for _, site := range w.network.Sites() {
+	for _, region := range regions {
 		for i := 1; i <= perRegion; i++ {
-			n := &node{w: w, name: fmt.Sprint(site.Name(), i), site: site, address: site.Host(i).String()}
-			n.file = filepath.Join(w.dir, n.name+".yaml")
-			text := fmt.Sprintf(configuration, n.name, site.Name(), n.address, filepath.Join(w.dir, n.name), level())
-			if err := os.WriteFile(n.file, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			w.nodes = append(w.nodes, n)
+			w.nodes = append(w.nodes, w.newNode(t, fmt.Sprint(region, i), w.network.Site(region), i))
 		}
 	}
 	w.nodes[0].start(t, "")
@@ -100,7 +116,44 @@ func newWorld(t *testing.T, topology wan.Topology, perRegion int) *world {
 		n.ready(t)
 	}
 	w.meet(t, len(w.nodes))
+	for _, n := range w.nodes {
+		n.id(t)
+	}
 	return w
+}
+
+// newNode configures a node as host number i of a site.
+func (w *world) newNode(t *testing.T, name string, site *wan.Site, i int) *node {
+	t.Helper()
+	n := &node{w: w, name: name, site: site, address: site.Host(i).String(), file: filepath.Join(w.dir, name+".yaml")}
+	text := fmt.Sprintf(configuration, name, site.Name(), n.address, filepath.Join(w.dir, name), level())
+	if err := os.WriteFile(n.file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// whole makes the world what it was in the beginning, whatever tests did to it.
+func (w *world) whole(t *testing.T) {
+	t.Helper()
+	w.network.Heal()
+	w.launch(t)
+	w.meet(t, len(w.nodes))
+}
+
+// launch starts the nodes that do not run, and waits until they are ready.
+func (w *world) launch(t *testing.T) {
+	t.Helper()
+	var started []*node
+	for _, n := range w.nodes {
+		if !n.running() {
+			n.launch(t, "")
+			started = append(started, n)
+		}
+	}
+	for _, n := range started {
+		n.ready(t)
+	}
 }
 
 // level is what nodes log: MESH_LOG=debug shows more when a test fails.
@@ -217,9 +270,6 @@ func (n *node) stop(t *testing.T) {
 		n.signal(syscall.SIGTERM)
 		force.Stop()
 	}
-	if t.Failed() {
-		t.Logf("%s:\n%s", n.name, n.tail(40))
-	}
 	if b, err := os.ReadFile(n.log()); err == nil && (bytes.Contains(b, []byte("panic")) || bytes.Contains(b, []byte("DATA RACE"))) {
 		t.Errorf("%s panicked:\n%s", n.name, n.tail(80))
 	}
@@ -274,29 +324,116 @@ func (n *node) run(t *testing.T, args ...string) string {
 	return out.String()
 }
 
-// member is a node as another sees it.
-type member struct {
-	ID, Name, Region, State string
+// fetch asks the node's console for JSON.
+func (n *node) fetch(path string, into any) error {
+	b, err := n.get(path)
+	if err == nil {
+		err = json.Unmarshal(b, into)
+	}
+	return err
 }
 
-// members returns whom the node sees, itself included.
-func (n *node) members() []member {
-	b, err := n.get("/api/v1/nodes")
-	if err != nil {
-		return nil
-	}
-	var list struct{ Nodes []member }
-	_ = json.Unmarshal(b, &list) // an empty list is told by who asked
+// members returns whom the node sees, itself included; nobody if it does not answer.
+func (n *node) members() []console.MeshNode {
+	var list console.MeshNodes
+	_ = n.fetch("/api/v1/nodes", &list) // an empty list is told by who asked
 	return list.Nodes
 }
 
-// open makes a client beside the node.
+// id returns the node's name in the mesh, which it keeps for life.
+func (n *node) id(t *testing.T) string {
+	t.Helper()
+	if n.identity != "" {
+		return n.identity
+	}
+	for _, m := range n.members() {
+		if m.Self {
+			n.identity = m.ID
+			return m.ID
+		}
+	}
+	t.Fatalf("%s does not say who it is", n.name)
+	return ""
+}
+
+// named returns the node of an id.
+func (w *world) named(t *testing.T, id string) *node {
+	t.Helper()
+	for _, n := range w.nodes {
+		if n.id(t) == id {
+			return n
+		}
+	}
+	t.Fatalf("no node has the id %q", id)
+	return nil
+}
+
+// keeper returns the node where a room's roster is, as another sees it.
+func (n *node) keeper(t *testing.T, room int) *node {
+	t.Helper()
+	var list console.Rooms
+	if err := n.fetch("/api/v1/rooms", &list); err != nil {
+		t.Fatalf("%s: rooms: %v", n.name, err)
+	}
+	for _, r := range list.Rooms {
+		if r.Room == strconv.Itoa(room) {
+			return n.w.named(t, r.Keeper)
+		}
+	}
+	t.Fatalf("%s does not list room %d", n.name, room)
+	return nil
+}
+
+// path returns the nodes that a publisher's streams pass, this one, where they are watched, included. All streams of a
+// publisher take the same way, but for moments.
+func (n *node) path(t *testing.T, publisher json.Number) []*node {
+	t.Helper()
+	var list console.MeshStreams
+	if err := n.fetch("/api/v1/streams", &list); err != nil {
+		t.Fatalf("%s: streams: %v", n.name, err)
+	}
+	for _, s := range list.Streams {
+		if s.Publisher == publisher.String() {
+			var path []*node
+			for _, id := range s.Path {
+				path = append(path, n.w.named(t, id))
+			}
+			return path
+		}
+	}
+	return nil
+}
+
+// metric returns a number of the node's metrics.
+func (n *node) metric(t *testing.T, name string) int {
+	t.Helper()
+	b, err := n.get("/metrics")
+	if err != nil {
+		t.Fatalf("%s: metrics: %v", n.name, err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if text, ok := strings.CutPrefix(line, name+" "); ok {
+			v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+			if err != nil {
+				t.Fatalf("%s: %s: %v", n.name, name, err)
+			}
+			return int(v)
+		}
+	}
+	t.Fatalf("%s has no metric %s", n.name, name)
+	return 0
+}
+
+// dial makes a client beside the node.
+func (n *node) dial(ctx context.Context) (*caller.Client, error) {
+	place := caller.Place{Dial: n.site.Dial, ListenPacket: n.site.ListenPacket, Address: n.address}
+	return place.Open(ctx, "ws://"+net.JoinHostPort(n.address, "8188")+"/")
+}
+
+// open makes a client beside the node, for as long as the test lasts.
 func (n *node) open(t *testing.T) *caller.Client {
 	t.Helper()
-	place := caller.Place{Dial: n.site.Dial, ListenPacket: n.site.ListenPacket, Address: n.address}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	c, err := place.Open(ctx, "ws://"+net.JoinHostPort(n.address, "8188")+"/")
+	c, err := n.dial(within(t))
 	if err != nil {
 		t.Fatalf("client at %s: %v", n.name, err)
 	}
@@ -304,10 +441,18 @@ func (n *node) open(t *testing.T) *caller.Client {
 	return c
 }
 
+// within gives a step its time.
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // await waits until ok.
 func await(t *testing.T, what func() string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(pause) {
 		if time.Now().After(deadline) {
 			t.Fatal(what())
 		}

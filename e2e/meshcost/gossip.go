@@ -14,6 +14,9 @@ import (
 	"cardea/mesh/member"
 )
 
+// few and many are the sizes of groups between which the difference is taken.
+const few, many = 12, 36
+
 // measureGossip runs memberlist with what mesh/member gives it over a network in memory.
 func measureGossip(ctx context.Context, _ use, s *sizes) error {
 	ports, err := freePorts(ctx)
@@ -27,13 +30,12 @@ func measureGossip(ctx context.Context, _ use, s *sizes) error {
 	if err != nil {
 		return err
 	}
-	g := group{label: c.ID()}
-	g.metadata, g.answer = c.Footprint()
+	metadata, answer := c.Footprint()
 	c.Close()
-	if err := g.probes(ctx, s); err != nil {
+	if err := newGroup(c.ID(), metadata, answer, 2).probes(ctx, s); err != nil {
 		return err
 	}
-	return g.states(ctx, s)
+	return newGroup(c.ID(), metadata, answer, many).states(ctx, s)
 }
 
 func freePorts(ctx context.Context) (ports [2]uint16, err error) {
@@ -52,16 +54,26 @@ func freePorts(ctx context.Context) (ports [2]uint16, err error) {
 type group struct {
 	label            string
 	metadata, answer int // bytes of what mesh/member adds
-	network          memberlist.MockNetwork
+	transports       []*memberlist.MockTransport
 	members          []*memberlist.Memberlist
 	meter            traffic
+}
+
+// newGroup returns a group that so many may join.
+func newGroup(label string, metadata, answer, most int) *group {
+	g := &group{label: label, metadata: metadata, answer: answer}
+	var network memberlist.MockNetwork // it takes no more once it is in use
+	for i := range most {
+		g.transports = append(g.transports, network.NewTransport(string(nodeID(i))))
+	}
+	return g
 }
 
 // traffic counts what a group says. Headers of packets are counted, those of streams, which are long, are not.
 type traffic struct{ packets, bytes, longest, streams atomic.Int64 }
 
-// join adds a member, and returns the bytes of the exchange of states that it begins with.
-func (g *group) join(probe time.Duration) (float64, error) {
+// join adds a member, and returns the bytes of the exchange of states with the first one that it begins with.
+func (g *group) join(ctx context.Context, probe time.Duration) (float64, error) {
 	name := string(nodeID(len(g.members)))
 	cfg := memberlist.DefaultWANConfig()
 	cfg.Name, cfg.Label, cfg.SecretKey, cfg.EnableCompression = name, g.label, make([]byte, 32), false
@@ -70,19 +82,20 @@ func (g *group) join(probe time.Duration) (float64, error) {
 	cfg.UDPBufferSize = 1200
 	cfg.Delegate, cfg.Ping = &told{make([]byte, g.metadata)}, &asked{make([]byte, g.answer)}
 	cfg.Logger = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
-	cfg.Transport = &metered{g.network.NewTransport(name), &g.meter}
+	cfg.Transport = &metered{g.transports[len(g.members)], &g.meter}
 	list, err := memberlist.Create(cfg)
 	if err != nil {
 		return 0, err
 	}
 	g.members = append(g.members, list)
-	before := g.meter.streams.Load()
-	if first := g.members[0]; first != list {
-		if _, err := list.Join([]string{first.LocalNode().Name + "/" + first.LocalNode().Address()}); err != nil {
-			return 0, fmt.Errorf("join: %w", err)
-		}
+	first, before := g.members[0], g.meter.streams.Load()
+	if first == list {
+		return 0, nil
 	}
-	return float64(g.meter.streams.Load() - before), nil
+	if _, err := list.Join([]string{first.LocalNode().Name + "/" + first.LocalNode().Address()}); err != nil {
+		return 0, fmt.Errorf("join: %w", err)
+	}
+	return float64(g.meter.streams.Load() - before), until(ctx, "a member's arrival", func() bool { return first.NumMembers() == len(g.members) })
 }
 
 // quiet waits until nothing is told any more.
@@ -107,7 +120,7 @@ func (g *group) leave() {
 func (g *group) probes(ctx context.Context, s *sizes) error {
 	defer g.leave()
 	for range 2 {
-		if _, err := g.join(50 * time.Millisecond); err != nil {
+		if _, err := g.join(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -123,13 +136,12 @@ func (g *group) probes(ctx context.Context, s *sizes) error {
 // states lets more and more members exchange their states, and one tell news.
 func (g *group) states(ctx context.Context, s *sizes) error {
 	defer g.leave()
-	const few, many = 12, 36
 	var bytes, memory [2]float64
 	before := heap()
 	for i, n := range []int{few, many} {
 		for len(g.members) < n {
 			var err error
-			if bytes[i], err = g.join(time.Hour); err != nil {
+			if bytes[i], err = g.join(ctx, time.Hour); err != nil {
 				return err
 			}
 		}

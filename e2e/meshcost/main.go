@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return print(out, s, u, ns, rs)
+	return report(out, s, u, ns, rs)
 }
 
 func numbers(text string) (list []float64, err error) {
@@ -78,7 +78,7 @@ func numbers(text string) (list []float64, err error) {
 	return list, nil
 }
 
-func print(out io.Writer, s sizes, u use, nodes, rooms []float64) error {
+func report(out io.Writer, s sizes, u use, nodes, rooms []float64) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(out, "Sizes, measured just now:")
 	for _, m := range s.list() {

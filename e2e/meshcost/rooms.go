@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,14 +39,11 @@ func (t *tally) said() (notices, bytes float64) {
 	return float64(t.notices), float64(t.bytes)
 }
 
-// called returns the mean of the calls of a kind.
-func (t *tally) called(k link.Kind) (mean float64, ok bool) {
+// longest returns the bytes of the longest call of a kind, 0 if there was none.
+func (t *tally) longest(k link.Kind) float64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, n := range t.calls[k] {
-		mean += float64(n) / float64(len(t.calls[k]))
-	}
-	return mean, len(t.calls[k]) > 0
+	return float64(slices.Max(append(t.calls[k], 0)))
 }
 
 // measureRooms lets two nodes keep a room together, then fills one alone.
@@ -83,22 +81,11 @@ func measureRooms(ctx context.Context, u use, s *sizes) error {
 }
 
 func talk(ctx context.Context, a, b *room.Rooms, t *tally, u use, s *sizes) error {
-	err := until(ctx, "a comparison of records", func() (ok bool) {
-		s.digest, ok = t.called(room.KindDigest)
-		return ok
-	})
-	if err != nil {
-		return err
-	}
 	const id = "videoroom/1234567"
 	if err := a.Create(ctx, id, make([]byte, u.record), false); err != nil {
 		return err
 	}
-	for _, k := range []link.Kind{room.KindStore, room.KindCreate} {
-		if mean, ok := t.called(k); ok {
-			s.create = max(s.create, mean)
-		}
-	}
+	s.create = max(t.longest(room.KindStore), t.longest(room.KindCreate))
 	watch := room.Watcher{
 		Edited: func([]byte) {}, Destroyed: func() {}, Present: func(string, []byte) {}, Gone: func(string, string) {}, Lost: func(string) {},
 		Asked: func(context.Context, string, []byte) ([]byte, error) { return nil, nil },
@@ -139,7 +126,10 @@ func talk(ctx context.Context, a, b *room.Rooms, t *tally, u use, s *sizes) erro
 	if n2-n < changes {
 		return fmt.Errorf("%.0f notices for %d changes", n2-n, changes)
 	}
-	return nil
+	return until(ctx, "a comparison of records", func() bool {
+		s.digest = t.longest(room.KindDigest)
+		return s.digest > 0
+	})
 }
 
 func participant(i int) string { return fmt.Sprintf("%016d", 7_000_000_000_000_000+i) }

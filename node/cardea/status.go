@@ -115,6 +115,7 @@ func printStatus(out io.Writer, s console.Status) error {
 	row("memory", "%d MiB, heap %d MiB, limit %d MiB", s.Memory.Total>>20, s.Memory.Heap>>20, s.Memory.Limit>>20)
 	row("sessions", "%d (%d handles)", s.Sessions, s.Handles)
 	row("calls", "%d clients with media, %d streams, %d rooms", s.Peers, s.Streams, s.Rooms)
+	row("mesh", "%s", meshLine(s))
 	for i, l := range s.Listeners {
 		name := ""
 		if i == 0 {
@@ -123,6 +124,18 @@ func printStatus(out io.Writer, s console.Status) error {
 		row(name, "%s %s\t%s", l.Network, l.Address, l.Option)
 	}
 	return w.Flush()
+}
+
+// meshLine sums the mesh up.
+func meshLine(s console.Status) string {
+	line := fmt.Sprintf("%d nodes", s.Nodes)
+	if s.Nodes == 1 {
+		line = "1 node"
+	}
+	if s.Draining > 0 {
+		line += fmt.Sprintf(" (%d draining)", s.Draining)
+	}
+	return line + fmt.Sprintf(", links to %d of them", s.Links)
 }
 
 // rooms prints the rooms on a node.

@@ -3,6 +3,7 @@ package config
 import (
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -26,6 +27,10 @@ type Node struct {
 	Name string `yaml:"name"`
 	// Region is where the node stands, a free label such as eu-west, shown in the console.
 	Region string `yaml:"region"`
+	// Planes are the roles of the node: signaling (the Janus API), media, turn. All of them make a node that needs no other. A node
+	// without media has its clients' media at the nearest node that has; one without signaling serves such nodes, and media
+	// goes on there while signaling is restarted.
+	Planes []string `yaml:"planes"`
 	// DataDir is the directory of what must survive a restart. It is created, readable by its owner alone, when
 	// something is first written.
 	DataDir string `yaml:"data_dir"`
@@ -40,6 +45,19 @@ type Node struct {
 	// last messages; the service manager's own limit must be above it.
 	StopTimeout time.Duration `yaml:"stop_timeout"`
 }
+
+// The roles of a node.
+const (
+	PlaneSignaling = "signaling"
+	PlaneMedia     = "media"
+	PlaneTURN      = "turn"
+)
+
+// Has tells whether the node has a role.
+func (n *Node) Has(plane string) bool { return slices.Contains(n.Planes, plane) }
+
+// ServesTURN tells whether the node is a TURN server.
+func (c *Config) ServesTURN() bool { return c.TURN.Enabled && c.Node.Has(PlaneTURN) }
 
 // Log says what is logged, on standard error.
 type Log struct {
@@ -107,7 +125,7 @@ type Limits struct {
 // Default returns the configuration of a node to which nothing was said.
 func Default() Config {
 	return Config{
-		Node: Node{DataDir: "/var/lib/cardea", StopTimeout: 10 * time.Second},
+		Node: Node{Planes: []string{PlaneSignaling, PlaneMedia, PlaneTURN}, DataDir: "/var/lib/cardea", StopTimeout: 10 * time.Second},
 		Log:  Log{Level: slog.LevelInfo, Format: "text"},
 		Janus: Janus{
 			WSPort: 8188, WSSPort: 8989, HTTPPort: 8088, HTTPSPort: 8089, AdminPort: 7088,

@@ -36,29 +36,11 @@ func (c *Config) Listeners() []Listener {
 			all = append(all, Listener{option, network, address, port, tls})
 		}
 	}
-	add("janus.ws_port", "tcp", c.Janus.Address, c.Janus.WSPort, false)
-	add("janus.wss_port", "tcp", c.Janus.Address, c.Janus.WSSPort, true)
-	add("janus.http_port", "tcp", c.Janus.Address, c.Janus.HTTPPort, false)
-	add("janus.https_port", "tcp", c.Janus.Address, c.Janus.HTTPSPort, true)
-	if c.Janus.AdminSecret != "" {
-		add("janus.admin_port", "tcp", c.adminAddress(), c.Janus.AdminPort, false)
-		add("janus.admin_ws_port", "tcp", c.adminAddress(), c.Janus.AdminWSPort, false)
+	if c.Node.Has(PlaneSignaling) {
+		c.janusListeners(add)
 	}
-	media := c.Media.Addresses
-	if len(media) == 0 {
-		media = []netip.Addr{{}}
-	}
-	for _, a := range media {
-		add("media.port", "udp", a, c.Media.Port, false)
-		if c.Media.TCP {
-			add("media.port", "tcp", a, c.Media.Port, false)
-		}
-		if c.TURN.Enabled {
-			add("turn.tls_port", "tcp", a, c.TURN.TLSPort, true)
-			if c.TURN.DTLS {
-				add("turn.tls_port", "udp", a, c.TURN.TLSPort, true)
-			}
-		}
+	if c.Node.Has(PlaneMedia) {
+		c.mediaListeners(add)
 	}
 	if c.Mesh.Enabled {
 		add("mesh.gossip_port", "udp", c.Mesh.Address, c.Mesh.GossipPort, false)
@@ -87,4 +69,36 @@ func (l Listener) collides(m Listener) bool {
 	everywhere := func(a netip.Addr) bool { return !a.IsValid() || a.IsUnspecified() }
 	return l.Network == m.Network && l.Port == m.Port &&
 		(l.Address == m.Address || everywhere(l.Address) || everywhere(m.Address))
+}
+
+type addListener func(option, network string, address netip.Addr, port uint16, tls bool)
+
+func (c *Config) janusListeners(add addListener) {
+	add("janus.ws_port", "tcp", c.Janus.Address, c.Janus.WSPort, false)
+	add("janus.wss_port", "tcp", c.Janus.Address, c.Janus.WSSPort, true)
+	add("janus.http_port", "tcp", c.Janus.Address, c.Janus.HTTPPort, false)
+	add("janus.https_port", "tcp", c.Janus.Address, c.Janus.HTTPSPort, true)
+	if c.Janus.AdminSecret != "" {
+		add("janus.admin_port", "tcp", c.adminAddress(), c.Janus.AdminPort, false)
+		add("janus.admin_ws_port", "tcp", c.adminAddress(), c.Janus.AdminWSPort, false)
+	}
+}
+
+func (c *Config) mediaListeners(add addListener) {
+	media := c.Media.Addresses
+	if len(media) == 0 {
+		media = []netip.Addr{{}}
+	}
+	for _, a := range media {
+		add("media.port", "udp", a, c.Media.Port, false)
+		if c.Media.TCP {
+			add("media.port", "tcp", a, c.Media.Port, false)
+		}
+		if c.ServesTURN() {
+			add("turn.tls_port", "tcp", a, c.TURN.TLSPort, true)
+			if c.TURN.DTLS {
+				add("turn.tls_port", "udp", a, c.TURN.TLSPort, true)
+			}
+		}
+	}
 }

@@ -44,6 +44,12 @@ func (c *Config) validateNode(v *Faults) {
 	v.check(c.Node.DataDir != "", "node.data_dir", "must name a directory")
 	v.check(len(c.Node.Name) <= 64, "node.name", "longer than 64 bytes")
 	v.check(len(c.Node.Region) <= 64, "node.region", "longer than 64 bytes")
+	for _, p := range c.Node.Planes {
+		v.check(p == PlaneSignaling || p == PlaneMedia || p == PlaneTURN, "node.planes", "%q: want signaling, media or turn", p)
+	}
+	v.check(c.Node.Has(PlaneSignaling) || c.Node.Has(PlaneMedia), "node.planes", "want signaling or media")
+	v.check(c.Node.Has(PlaneMedia) || !c.Node.Has(PlaneTURN), "node.planes", "turn needs media, whose port it shares")
+	v.check(c.Mesh.Enabled || c.Node.Has(PlaneSignaling) && c.Node.Has(PlaneMedia), "node.planes", "a node without mesh needs both signaling and media")
 	v.between("node.stop_timeout", c.Node.StopTimeout, time.Second, time.Hour, false)
 	v.check(c.Log.Format == "text" || c.Log.Format == "json", "log.format", "%q: want text or json", c.Log.Format)
 	v.check((c.TLS.Certificate == "") == (c.TLS.Key == ""), "tls", "certificate and key are needed together")

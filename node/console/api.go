@@ -22,6 +22,9 @@ type Status struct {
 	Peers      int        `json:"peers"`
 	Streams    int        `json:"streams"`
 	Rooms      int        `json:"rooms"`
+	Nodes      int        `json:"nodes"`    // of the mesh, this one included
+	Draining   int        `json:"draining"` // nodes among them that take no new clients
+	Links      int        `json:"links"`    // to other nodes, from this one
 	Listeners  []Listener `json:"listeners"`
 }
 

@@ -22,9 +22,9 @@ var (
 
 // Bounds that the plugin keeps to, bytes.
 const (
-	MaxMeshID     = 256      // the id of a room or of a participant
-	MaxMeshRecord = 64 << 10 // a record
-	MaxMeshEntry  = 64 << 10 // an entry
+	MaxMeshID     = 256          // the id of a room or of a participant
+	MaxMeshRecord = 64 << 10     // a record
+	MaxMeshEntry  = 64<<10 - 128 // an entry: the mesh adds something
 )
 
 // Mesh is what the plugin needs of the other nodes: rooms that they all share. A room has a record, its options, which

@@ -2,6 +2,7 @@ package caller
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -100,6 +101,48 @@ func (p *Peer) offer(o *webrtc.OfferOptions) (M, error) {
 		return nil, fmt.Errorf("offer: %w", err)
 	}
 	return M{"type": "offer", "sdp": d.SDP}, nil
+}
+
+// join joins a room as one who may publish, and makes the PeerConnection for it.
+func (c *Client) join(ctx context.Context, room int) (p *Peer, id json.Number, err error) {
+	h, err := c.Attach(ctx, VideoRoom)
+	if err != nil {
+		return nil, "", err
+	}
+	joined, err := h.Message(ctx, M{"request": "join", "ptype": "publisher", "room": room}, nil)
+	if err != nil {
+		return nil, "", fmt.Errorf("join: %w", err)
+	}
+	id, _ = Data(joined)["id"].(json.Number)
+	p, err = newPeer(ctx, h)
+	return p, id, err
+}
+
+// negotiate offers what the participant publishes and takes the node's answer.
+func (p *Peer) negotiate(ctx context.Context, o *webrtc.OfferOptions) error {
+	offer, err := p.offer(o)
+	if err != nil {
+		return err
+	}
+	if lie := p.Handle.client.Lie; lie != nil {
+		offer["sdp"] = lie(offer["sdp"].(string))
+	}
+	m, err := p.Handle.Message(ctx, M{"request": "configure"}, offer)
+	if err != nil {
+		return err
+	}
+	return p.accept(m)
+}
+
+// connect waits until what the participant publishes can flow.
+func (p *Peer) connect(ctx context.Context) error {
+	if err := p.complete(ctx); err != nil {
+		return err
+	}
+	if err := p.waitUp(ctx); err != nil {
+		return err
+	}
+	return p.Handle.await(ctx, "webrtcup") // only then can others subscribe
 }
 
 // accept takes the node's answer to an offer.

@@ -23,6 +23,13 @@ const (
 	width, height = 640, 360
 )
 
+// What the RTP packets of a publisher measure, bytes, without header extensions.
+const (
+	rtpHeader   = 12
+	AudioPacket = rtpHeader + audioSize
+	VideoPacket = rtpHeader + videoSize
+)
+
 // Publisher is a participant who sends audio and video into a room.
 type Publisher struct {
 	*Peer
@@ -39,20 +46,11 @@ type Publisher struct {
 
 // Publish joins a room and sends until the publisher leaves or vanishes. It returns when media can flow.
 func (c *Client) Publish(ctx context.Context, room int) (*Publisher, error) {
-	h, err := c.Attach(ctx, VideoRoom)
+	peer, id, err := c.join(ctx, room)
 	if err != nil {
 		return nil, err
 	}
-	joined, err := h.Message(ctx, M{"request": "join", "ptype": "publisher", "room": room}, nil)
-	if err != nil {
-		return nil, fmt.Errorf("join: %w", err)
-	}
-	peer, err := newPeer(ctx, h)
-	if err != nil {
-		return nil, err
-	}
-	p := &Publisher{Peer: peer}
-	p.ID, _ = Data(joined)["id"].(json.Number)
+	p := &Publisher{Peer: peer, ID: id}
 	if err := p.begin(ctx); err != nil {
 		p.Close()
 		return nil, fmt.Errorf("publish: %w", err)
@@ -72,13 +70,7 @@ func (p *Publisher) begin(ctx context.Context) error {
 	if err := p.Negotiate(ctx, nil); err != nil {
 		return err
 	}
-	if err := p.complete(ctx); err != nil {
-		return err
-	}
-	if err := p.waitUp(ctx); err != nil {
-		return err
-	}
-	if err := p.Handle.await(ctx, "webrtcup"); err != nil { // only then can others subscribe
+	if err := p.connect(ctx); err != nil {
 		return err
 	}
 	sending, quit := context.WithCancel(context.Background())
@@ -89,18 +81,7 @@ func (p *Publisher) begin(ctx context.Context) error {
 
 // Negotiate makes an offer and takes the node's answer.
 func (p *Publisher) Negotiate(ctx context.Context, o *webrtc.OfferOptions) error {
-	offer, err := p.offer(o)
-	if err != nil {
-		return err
-	}
-	if lie := p.Handle.client.Lie; lie != nil {
-		offer["sdp"] = lie(offer["sdp"].(string))
-	}
-	m, err := p.Handle.Message(ctx, M{"request": "configure"}, offer)
-	if err != nil {
-		return err
-	}
-	return p.accept(m)
+	return p.negotiate(ctx, o)
 }
 
 // RestartICE gives the transport new credentials.

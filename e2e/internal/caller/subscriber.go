@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ type Subscriber struct {
 	mu     sync.Mutex
 	tracks map[string]*Track // by kind, "audio" and "video"
 	more   chan struct{}     // closed and replaced when a track gets its first packet
+	heard  []string          // messages, as they came
 }
 
 // Subscribe receives a publisher's streams until the subscriber leaves or vanishes. It returns when media can flow.
@@ -42,6 +44,7 @@ func (c *Client) Subscribe(ctx context.Context, room int, feed json.Number) (*Su
 	}
 	s := &Subscriber{Peer: peer, tracks: make(map[string]*Track), more: make(chan struct{})}
 	s.pc.OnTrack(s.receive)
+	s.pc.OnDataChannel(func(d *webrtc.DataChannel) { d.OnMessage(s.hear) })
 	if err := s.begin(ctx, attached); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("subscribe: %w", err)
@@ -139,6 +142,20 @@ func (s *Subscriber) receive(remote *webrtc.TrackRemote, receiver *webrtc.RTPRec
 			s.mu.Unlock()
 		}
 	}
+}
+
+// hear takes a message. Those of a channel come one at a time.
+func (s *Subscriber) hear(m webrtc.DataChannelMessage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heard = append(s.heard, string(m.Data))
+}
+
+// Heard returns the messages that came, in their order.
+func (s *Subscriber) Heard() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.heard)
 }
 
 // Track returns what came of a kind, "audio" or "video", waiting until something did.

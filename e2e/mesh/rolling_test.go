@@ -1,0 +1,5 @@
+package mesh
+
+import "testing"
+
+func (w *world) testRolling(t *testing.T) {}
