@@ -95,7 +95,7 @@ func TestFigures(t *testing.T) {
 	}
 
 	status, err := console.Client{URL: ConsoleURL(c), HTTP: h}.Status(t.Context())
-	if err != nil || status.Sessions != 1 || status.Handles != 2 || status.Peers != 1 {
+	if err != nil || status.Sessions != 1 || status.Handles != 2 || status.Peers != 1 || status.Nodes != 1 || status.Links != 0 {
 		t.Errorf("status %+v, %v", status, err)
 	}
 	rooms, err := console.Client{URL: ConsoleURL(c), HTTP: h}.Rooms(t.Context())
@@ -108,7 +108,8 @@ func TestFigures(t *testing.T) {
 		"cardea_janus_sessions 1", "cardea_janus_handles 2", "cardea_janus_peers 1", `cardea_janus_requests_total{verb="attach"} 2`,
 		`cardea_janus_requests_total{verb="other"} 1`, `cardea_janus_errors_total{code="453"} 1`, "cardea_videoroom_rooms 0",
 		"cardea_videoroom_participants 0", "cardea_media_peers 1", "cardea_media_packets_in_total 0", "cardea_udp_datagrams_in_total 0",
-		"cardea_mesh_links 0",
+		`cardea_mesh_nodes{state="ready"} 1`, `cardea_mesh_nodes{state="draining"} 0`, "cardea_mesh_links 0", "cardea_mesh_link_bytes_in_total 0",
+		"cardea_mesh_streams_pulled 0", "cardea_mesh_streams_waiting 0", "cardea_mesh_room_records 1", "cardea_mesh_messages_said_total 0", "cardea_mesh_admitted_total 0",
 		"cardea_turn_allocations 0", "cardea_turn_allocations_total 0",
 	} {
 		if !strings.Contains(metrics, "\n"+line+"\n") {

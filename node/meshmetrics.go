@@ -3,6 +3,7 @@ package node
 import (
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -55,7 +56,7 @@ func (n *Node) exportLinks(meter *mesh.Meter) {
 			counter("cardea_mesh_link_notices_in_total", "Notices of other nodes.", func(t T) float64 { return float64(t.NoticesIn) }),
 			counter("cardea_mesh_link_notices_out_total", "Notices to other nodes.", func(t T) float64 { return float64(t.NoticesOut) }),
 			counter("cardea_mesh_link_replayed_total", "Packets that were here already: overtaken by their repair, or played again. Rising without loss: somebody replays.", func(t T) float64 { return float64(t.Replayed) }),
-			counter("cardea_mesh_link_forged_total", "Packets with the address of a node, and not from it. Rising: somebody forges, or a node has just restarted.", func(t T) float64 { return float64(t.Forged) }),
+			counter("cardea_mesh_link_forged_total", "Packets with the address of a node, and not from it. Rising: somebody forges.", func(t T) float64 { return float64(t.Forged) }),
 			counter("cardea_mesh_link_malformed_total", "Packets of a node that make no sense. Rising: a node of another version, with a fault, or taken over.", func(t T) float64 { return float64(t.Malformed) }),
 			counter("cardea_mesh_link_policed_total", "Packets of a node beyond what it may send. Rising: a node does not keep to the rate that it is told.", func(t T) float64 { return float64(t.Policed) }),
 		),
@@ -74,7 +75,7 @@ func (n *Node) exportMembership() {
 	n.registry.MustRegister(snapshot(n.cluster.Stats,
 		counter("cardea_mesh_admitted_total", "Nodes admitted by this one.", func(s S) float64 { return float64(s.Admitted) }),
 		counter("cardea_mesh_admissions_carried_total", "Strangers' requests carried to the node that invited them.", func(s S) float64 { return float64(s.Carried) }),
-		counter("cardea_mesh_certificates_renewed_total", "Certificates renewed by this node. Not rising for weeks: look whether a node with the authority's key is up.", func(s S) float64 { return float64(s.Renewed) }),
+		counter("cardea_mesh_certificates_renewed_total", "Certificates renewed by this node, of others and its own.", func(s S) float64 { return float64(s.Renewed) }),
 		counter("cardea_mesh_admissions_refused_total", "Requests of strangers that were refused. Rising: an invitation that is wrong, expired or used up, or somebody who guesses.", func(s S) float64 { return float64(s.Refused) }),
 		counter("cardea_mesh_admissions_strange_total", "Connections to the admission port whose TLS handshake failed. Rising: the port is scanned.", func(s S) float64 { return float64(s.Strange) }),
 		counter("cardea_mesh_connections_limited_total", "TCP connections to the gossip and admission ports beyond what is served. Rising: one of them is flooded.", func(s S) float64 { return float64(s.Limited) }),
@@ -104,7 +105,7 @@ func (n *Node) exportMeshRooms() {
 		counter("cardea_mesh_room_entries_forged_total", "Participants' entries from nodes that may not write them. Rising: a node with a fault, or taken over.", func(m S) float64 { return float64(m.Forged.Load()) }),
 		counter("cardea_mesh_room_messages_flooded_total", "Messages about rooms beyond what a node may send. Rising: a node with a fault, or more change than is provided for.", func(m S) float64 { return float64(m.Flooded.Load()) }),
 		counter("cardea_mesh_room_refused_total", "Entries, records and followers beyond a bound, or of rooms that are not this node's. Rising for long: nodes disagree who is there.", func(m S) float64 { return float64(m.Refused.Load()) }),
-		counter("cardea_mesh_room_store_failures_total", "Writes of permanent rooms to the disk that failed. Rising: the disk of node.data_dir is full or broken.", func(m S) float64 { return float64(m.StoreFails.Load()) }),
+		counter("cardea_mesh_room_store_failures_total", "Writes of rooms to the disk that failed. Rising: the disk of node.data_dir is full or broken.", func(m S) float64 { return float64(m.StoreFails.Load()) }),
 	))
 }
 
@@ -220,7 +221,7 @@ func (m measure) collect(out chan<- prometheus.Metric, links []mesh.Status) {
 			continue
 		}
 		if i < maxPeers {
-			out <- constant(m.link, v, string(links[i].ID), links[i].Name)
+			out <- constant(m.link, v, string(links[i].ID), strings.ToValidUTF8(links[i].Name, "?"))
 		}
 		if math.IsNaN(worst) || v > worst != m.least {
 			worst = v
@@ -231,11 +232,7 @@ func (m measure) collect(out chan<- prometheus.Metric, links []mesh.Status) {
 	}
 }
 
-// constant is a gauge's present value. A label that Prometheus cannot take makes an error of the scrape, not a panic.
+// constant is a gauge's present value.
 func constant(d *prometheus.Desc, value float64, labels ...string) prometheus.Metric {
-	m, err := prometheus.NewConstMetric(d, prometheus.GaugeValue, value, labels...)
-	if err != nil {
-		return prometheus.NewInvalidMetric(d, err)
-	}
-	return m
+	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 }

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -32,10 +31,10 @@ func measureGossip(ctx context.Context, _ use, s *sizes) error {
 	}
 	metadata, answer := c.Footprint()
 	c.Close()
-	if err := newGroup(c.ID(), metadata, answer, 2).probes(ctx, s); err != nil {
+	if err := (&group{label: c.ID(), metadata: metadata, answer: answer}).probes(ctx, s); err != nil {
 		return err
 	}
-	return newGroup(c.ID(), metadata, answer, many).states(ctx, s)
+	return (&group{label: c.ID(), metadata: metadata, answer: answer}).states(ctx, s)
 }
 
 func freePorts(ctx context.Context) (ports [2]uint16, err error) {
@@ -54,23 +53,9 @@ func freePorts(ctx context.Context) (ports [2]uint16, err error) {
 type group struct {
 	label            string
 	metadata, answer int // bytes of what mesh/member adds
-	transports       []*memberlist.MockTransport
+	network          network
 	members          []*memberlist.Memberlist
-	meter            traffic
 }
-
-// newGroup returns a group that so many may join.
-func newGroup(label string, metadata, answer, most int) *group {
-	g := &group{label: label, metadata: metadata, answer: answer}
-	var network memberlist.MockNetwork // it takes no more once it is in use
-	for i := range most {
-		g.transports = append(g.transports, network.NewTransport(string(nodeID(i))))
-	}
-	return g
-}
-
-// traffic counts what a group says. Headers of packets are counted, those of streams, which are long, are not.
-type traffic struct{ packets, bytes, longest, streams atomic.Int64 }
 
 // join adds a member, and returns the bytes of the exchange of states with the first one that it begins with.
 func (g *group) join(ctx context.Context, probe time.Duration) (float64, error) {
@@ -82,27 +67,27 @@ func (g *group) join(ctx context.Context, probe time.Duration) (float64, error) 
 	cfg.UDPBufferSize = 1200
 	cfg.Delegate, cfg.Ping = &told{make([]byte, g.metadata)}, &asked{make([]byte, g.answer)}
 	cfg.Logger = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
-	cfg.Transport = &metered{g.transports[len(g.members)], &g.meter}
+	cfg.Transport = g.network.end()
 	list, err := memberlist.Create(cfg)
 	if err != nil {
 		return 0, err
 	}
 	g.members = append(g.members, list)
-	first, before := g.members[0], g.meter.streams.Load()
+	first, before := g.members[0], g.network.streams.Load()
 	if first == list {
 		return 0, nil
 	}
-	if _, err := list.Join([]string{first.LocalNode().Name + "/" + first.LocalNode().Address()}); err != nil {
+	if _, err := list.Join([]string{first.LocalNode().Address()}); err != nil {
 		return 0, fmt.Errorf("join: %w", err)
 	}
-	return float64(g.meter.streams.Load() - before), until(ctx, "a member's arrival", func() bool { return first.NumMembers() == len(g.members) })
+	return float64(g.network.streams.Load() - before), until(ctx, "a member's arrival", func() bool { return first.NumMembers() == len(g.members) })
 }
 
 // quiet waits until nothing is told any more.
 func (g *group) quiet(ctx context.Context) error {
 	seen, since := int64(-1), time.Now()
 	return until(ctx, "silence", func() bool {
-		if n := g.meter.bytes.Load(); n != seen {
+		if n := g.network.bytes.Load(); n != seen {
 			seen, since = n, time.Now()
 		}
 		return time.Since(since) > 200*time.Millisecond
@@ -127,9 +112,9 @@ func (g *group) probes(ctx context.Context, s *sizes) error {
 	if err := pause(ctx, time.Second); err != nil { // then they have told each other all that is new
 		return err
 	}
-	packets, bytes := g.meter.packets.Load(), g.meter.bytes.Load()
-	err := until(ctx, "a probe", func() bool { return g.meter.packets.Load() >= packets+20 })
-	s.probe = 2 * float64(g.meter.bytes.Load()-bytes) / float64(g.meter.packets.Load()-packets)
+	packets, bytes := g.network.packets.Load(), g.network.bytes.Load()
+	err := until(ctx, "a probe", func() bool { return g.network.packets.Load() >= packets+20 })
+	s.probe = 2 * float64(g.network.bytes.Load()-bytes) / float64(g.network.packets.Load()-packets)
 	return err
 }
 
@@ -154,60 +139,15 @@ func (g *group) states(ctx context.Context, s *sizes) error {
 	s.state = (bytes[1] - bytes[0]) / (many - few)
 	s.nodeMemory += max(memory[1]/many-memory[0]/few, 0) / (many - few)
 
-	g.meter.longest.Store(0)
+	g.network.longest.Store(0)
 	if err := g.members[0].UpdateNode(time.Second); err != nil {
 		return err
 	}
 	if err := g.quiet(ctx); err != nil {
 		return err
 	}
-	s.update = float64(g.meter.longest.Load())
+	s.update = float64(g.network.longest.Load())
 	return nil
-}
-
-// metered counts what goes by.
-type metered struct {
-	*memberlist.MockTransport
-	meter *traffic
-}
-
-var _ memberlist.NodeAwareTransport = (*metered)(nil)
-
-// WriteToAddress sends a packet.
-func (m *metered) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
-	n := int64(len(b) + headers)
-	m.meter.packets.Add(1)
-	m.meter.bytes.Add(n)
-	for old := m.meter.longest.Load(); n > old && !m.meter.longest.CompareAndSwap(old, n); old = m.meter.longest.Load() {
-	}
-	return m.MockTransport.WriteToAddress(b, a)
-}
-
-// DialAddressTimeout begins a stream.
-func (m *metered) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
-	c, err := m.MockTransport.DialAddressTimeout(a, timeout)
-	if err != nil {
-		return nil, err
-	}
-	return &meteredConn{c, m.meter}, nil
-}
-
-type meteredConn struct {
-	net.Conn
-	meter *traffic
-}
-
-// Read counts.
-func (c *meteredConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	c.meter.streams.Add(int64(n))
-	return n, err
-}
-
-// Write counts.
-func (c *meteredConn) Write(b []byte) (int, error) {
-	c.meter.streams.Add(int64(len(b)))
-	return c.Conn.Write(b)
 }
 
 // told is what a member says of itself.

@@ -48,6 +48,7 @@ func (t *tally) longest(k link.Kind) float64 {
 
 // measureRooms lets two nodes keep a room together, then fills one alone.
 func measureRooms(ctx context.Context, u use, s *sizes) error {
+	acquaint(s)
 	t := &tally{calls: map[link.Kind][]int{}}
 	ids := []link.NodeID{nodeID(0), nodeID(1)}
 	both := map[link.NodeID]*room.Rooms{}
@@ -166,15 +167,18 @@ func fill(ctx context.Context, u use, s *sizes) error {
 	runtime.KeepAlive(alone)
 	m.Close()
 	s.recordMemory, s.entryMemory = (created-before)/records, (present-created)/entries
+	return nil
+}
 
-	before = heap()
+// acquaint finds out how much memory it takes to know other nodes.
+func acquaint(s *sizes) {
 	ids := make([]link.NodeID, 1000)
 	for i := range ids {
 		ids[i] = nodeID(i)
 	}
-	others := room.New(room.Config{Self: nodeID(0)})
-	others.SetNodes(ids)
+	before := heap()
+	r := room.New(room.Config{Self: nodeID(0)})
+	r.SetNodes(ids)
 	s.nodeMemory += (heap() - before) / float64(len(ids))
-	runtime.KeepAlive(others)
-	return nil
+	runtime.KeepAlive(r)
 }

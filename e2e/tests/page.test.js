@@ -203,15 +203,88 @@ stage.test('the state of the node, for whom it is open to', async () => {
   await press(ada, 'Node');
   await ada.page.getByText('Takes new calls').waitFor();
   const text = await ada.page.innerText('#node');
-  for (const words of ['sessions', 'streams', 'janus.ws_port', 'Version']) assert.ok(text.includes(words), text);
+  for (const words of ['sessions', 'streams', 'janus.ws_port', 'Version', 'Mesh', '1 node in 1 region, 0 links from here', 'this node']) {
+    assert.ok(text.includes(words), text);
+  }
 
+  let asked = 0;
   const stranger = await person('Stranger', {
     room: rooms++,
-    prepare: page => page.route('**/api/v1/status', route => route.fulfill({ status: 403, body: 'not open to this address' })),
+    prepare: async page => {
+      await page.route('**/api/v1/status', route => route.fulfill({ status: 403, body: 'not open to this address' }));
+      await page.route('**/api/v1/nodes', route => { asked++; return route.fulfill({ status: 403, body: 'not open to this address' }); });
+    },
   });
   await until('the page has asked', async () => await stranger.page.isVisible('#enter'));
   assert.equal(await stranger.page.isVisible('#open-node'), false);
+  await join(stranger);
+  assert.equal(asked, 0);
 });
+
+// What other nodes say of themselves is theirs to choose.
+const others = [
+  { id: 'b'.repeat(32), name: 'us-1', region: 'us', version: 'v1.2.3', state: 'ready', self: false, load: 0.25, rtt_ms: 81.4, loss: 0.0123, linked: true },
+  { id: 'c'.repeat(32), name: '<img src=x onerror="document.title=1">', region: 'us', version: 'v1.2.4', state: 'draining', self: false, load: 0, rtt_ms: 95, linked: false },
+  { id: 'a'.repeat(32), name: 'a-node-with-quite-a-long-name-that-has-no-place-to-break.example.org', region: 'eu', version: 'v1.2.3', state: 'ready', self: true, load: 0.031, linked: false },
+  { id: 'd'.repeat(32), name: '', version: '', state: 'ready', self: false, load: 1, linked: false },
+];
+
+for (const [what, options] of Object.entries({
+  'phone in the dark': { width: 320, height: 640, scheme: 'dark' }, 'desktop in the light': { width: 1280, height: 800, scheme: 'light' },
+})) {
+  stage.test(`the mesh, on a ${what}`, async () => {
+    let nodes = others;
+    const ada = await person('Ada', {
+      room: rooms++, ...options,
+      prepare: async page => {
+        await page.emulateMedia({ colorScheme: options.scheme });
+        await page.route('**/api/v1/nodes', route => (nodes ? route.fulfill({ json: { nodes } }) : route.fulfill({ status: 404, body: '404 page not found' })));
+      },
+    });
+    await press(ada, 'Node');
+    const table = ada.page.getByRole('table');
+    await table.waitFor();
+    assert.equal(await ada.page.locator('.mesh img').count(), 0);
+    const rows = (await table.getByRole('row').allInnerTexts()).map(row => row.split(/\s*[\n\t]\s*/).filter(Boolean).join(' | '));
+    assert.deepEqual(rows, [
+      'Node | Load | RTT | Loss',
+      'eu',
+      `${others[2].name} | ready, this node, v1.2.3 | 3.1 % | – | –`,
+      'us',
+      `${others[1].name} | draining, no link, v1.2.4 | 0 % | 95 ms | –`,
+      'us-1 | ready, linked, v1.2.3 | 25 % | 81 ms | 1.2 %',
+      'Without a region',
+      'dddddd | ready, no link | 100 % | – | –',
+    ]);
+    assert.match(await ada.page.innerText('#node'), /4 nodes in 3 regions, 1 link from here/);
+    const outside = await ada.page.evaluate(() => {
+      const panel = document.getElementById('node');
+      const right = panel.getBoundingClientRect().right;
+      return [...panel.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > right + 1).map(e => e.textContent)
+        .concat(panel.scrollWidth > panel.clientWidth ? ['the panel'] : []);
+    });
+    assert.deepEqual(outside, []);
+    const pale = await ada.page.evaluate(() => {
+      const luminance = colour => {
+        const [r, g, b] = colour.match(/[\d.]+/g).map(v => (v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+      };
+      const ground = luminance(getComputedStyle(document.getElementById('panel')).backgroundColor);
+      return [...document.querySelectorAll('.mesh th, .mesh td, .mesh span')].filter(e => {
+        const text = luminance(getComputedStyle(e).color);
+        return (Math.max(text, ground) + 0.05) / (Math.min(text, ground) + 0.05) < 4.5;
+      }).map(e => e.textContent);
+    });
+    assert.deepEqual(pale, []);
+
+    nodes = others.slice(0, 1); // the others are gone
+    await until('the list is up to date', async () => /1 node in 1 region/.test(await ada.page.innerText('#node')));
+    nodes = undefined; // a node that knows no others
+    await until('no list', async () => await table.count() === 0);
+    assert.ok((await ada.page.innerText('#node')).includes('Takes new calls'));
+    assert.deepEqual(ada.lines.filter(line => /^(uncaught|warning)/.test(line)), []);
+  });
+}
 
 for (const [what, size] of Object.entries({ phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 800 } })) {
   stage.test(`nothing is cut off on a ${what}`, async () => {

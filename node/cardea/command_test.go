@@ -120,6 +120,8 @@ console: {token: sesame, allowed: []}
 		complaint string
 	}{
 		{"status", 0, "testnode", ""},
+		{"status", 0, "mesh       1 node, links to 0 of them", ""},
+		{"status --json", 0, `"nodes": 1`, ""},
 		{"status --json", 0, `"node": "testnode"`, ""},
 		{"rooms", 0, "PARTICIPANTS", ""},
 		{"rooms --json", 0, `"rooms":`, ""},

@@ -9,7 +9,7 @@
 //	GET /api/v1/status                       the node's state [Status]                         closed
 //	GET /api/v1/rooms                        the rooms on it [Rooms]                           closed
 //	GET /api/v1/nodes                        all nodes of the mesh [MeshNodes]                 closed
-//	GET /api/v1/streams                      the streams that come from other nodes [MeshStreams]  closed
+//	GET /api/v1/streams                      streams that come from others [MeshStreams]       closed
 //	POST /api/v1/invitations                 an invitation [InviteRequest] [Invited]           closed
 //	POST /api/v1/keys/rotate                 new gossip keys                                   closed
 //	GET /metrics                             Prometheus                                        closed

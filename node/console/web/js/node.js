@@ -1,6 +1,7 @@
 // The node's state, for those whom the node tells: the hosts of console.allowed and bearers of console.token.
 import { make } from './dom.js';
 import { bytes, milliseconds, percent, since } from './format.js';
+import { meshView } from './mesh.js';
 
 const every = 3_000;
 
@@ -17,6 +18,16 @@ async function get(path, token) {
   if (reply.status === 401 || reply.status === 403) throw new Closed(reply.status === 401);
   if (!reply.ok) throw new Error(`the node answers ${reply.status}`);
   return reply.json();
+}
+
+// nodes asks for the nodes of the mesh. The node's own state is shown without them, too.
+async function nodes(token) {
+  try {
+    return (await get('api/v1/nodes', token)).nodes;
+  } catch (err) {
+    if (err instanceof Closed) throw err;
+    return [];
+  }
 }
 
 // allowed tells whether the node shows us its state: "yes", "token" when it would with one, or "no".
@@ -41,8 +52,10 @@ export class NodeView {
     this.stop();
     const tick = async () => {
       try {
-        const [status, rooms] = await Promise.all([get('api/v1/status', this.#token), get('api/v1/rooms', this.#token)]);
-        if (this.#timer) this.#element.replaceChildren(...view(status, rooms.rooms));
+        const [status, rooms, mesh] = await Promise.all([
+          get('api/v1/status', this.#token), get('api/v1/rooms', this.#token), nodes(this.#token),
+        ]);
+        if (this.#timer) this.#element.replaceChildren(...view(status, rooms.rooms, mesh));
       } catch (err) {
         if (!this.#timer) return;
         if (err instanceof Closed) return this.#ask(err.token && this.#token !== '');
@@ -73,7 +86,7 @@ export class NodeView {
   }
 }
 
-function view(s, rooms) {
+function view(s, rooms, mesh) {
   const count = (n, what) => make('div', { class: 'count' }, make('b', {}, n.toLocaleString()), make('span', {}, what));
   const facts = list => make('dl', { class: 'facts' }, ...list.flatMap(([k, v]) => [make('dt', {}, k), make('dd', {}, v)]));
   const group = (title, ...children) => make('section', { class: 'group' }, make('h3', {}, title), ...children);
@@ -92,6 +105,7 @@ function view(s, rooms) {
       ['Name', s.node], ...(s.region ? [['Region', s.region]] : []), ['Version', s.version], ['Up for', since(s.started)],
       ['CPU', percent(s.load.cpu)], ['Scheduling delay', milliseconds(s.load.latency_ms)],
     ])),
+    ...(mesh.length > 0 ? [group('Mesh', ...meshView(mesh))] : []),
     group('Rooms', rooms.length === 0 ? make('p', {}, 'None.') : facts(rooms.slice(0, 50).map(r => [
       r.description, `${r.participants} here, ${r.publishers} of ${r.max_publishers} sending`,
     ]))),
