@@ -15,7 +15,7 @@ const (
 	rowInterval = time.Second
 	// stallCheck is how often links are looked at for a stall: streams move as soon as it is seen.
 	stallCheck = 100 * time.Millisecond
-	// followInterval bounds how often a change of membership is worked through.
+	// followInterval is the least between two changes of membership that are worked through.
 	followInterval = 200 * time.Millisecond
 )
 
@@ -46,12 +46,45 @@ func (m *Mesh) follow() {
 	}
 }
 
-// tend passes on what changes, until ctx ends.
+// attend passes on who comes and goes, until ctx ends.
+func (m *Mesh) attend(ctx context.Context) {
+	met := false
+	for {
+		m.follow()
+		if !met && !m.cluster.Lonely() {
+			met = true
+			close(m.met)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(followInterval):
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.changed:
+		}
+	}
+}
+
+// Meet waits until this node has met others, if it knows that there are some: until then it would say of their rooms that there are
+// none.
+func (m *Mesh) Meet(ctx context.Context) error {
+	select {
+	case <-m.met:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// tend passes on what links measure, until ctx ends.
 func (m *Mesh) tend(ctx context.Context) {
 	clock := time.NewTicker(stallCheck)
 	defer clock.Stop()
 	n := neighbours{self: m.self, table: m.table, tellings: make(map[*link.Link]*route.Telling)}
-	var followed, told time.Time
+	var told time.Time
 	for {
 		urgent := false
 		select {
@@ -62,14 +95,6 @@ func (m *Mesh) tend(ctx context.Context) {
 		case <-clock.C:
 		}
 		now := time.Now()
-		if now.Sub(followed) >= followInterval {
-			select {
-			case <-m.changed:
-				followed = now
-				m.follow()
-			default:
-			}
-		}
 		m.homes.sweep(now, false)
 		if links := m.links.Links(); n.stalls(links) || urgent || now.Sub(told) >= rowInterval {
 			told = now

@@ -69,8 +69,7 @@ func (h *homes) set(s seat, at link.NodeID) bool {
 // has open, since media can be on a node where nobody uses the room.
 func (m *Mesh) home(id plane.StreamID) (link.NodeID, bool) {
 	writer, ok := m.rooms.Home(id.Room, id.Publisher)
-	if !ok {
-		m.look(id.Room)
+	if open := m.look(id.Room); !ok || !open {
 		return "", false
 	}
 	if writer == m.self && m.planes != nil {
@@ -81,26 +80,24 @@ func (m *Mesh) home(id plane.StreamID) (link.NodeID, bool) {
 	}
 	m.homes.mu.Lock()
 	defer m.homes.mu.Unlock()
-	if p := m.homes.peeks[id.Room]; p != nil {
-		p.asked = time.Now()
-	}
 	if at := m.homes.media[seat{id.Room, id.Publisher}]; at != "" {
 		return at, true
 	}
 	return writer, true
 }
 
-// look follows a room unless somebody here has it open.
-func (m *Mesh) look(name string) {
+// look tells whether the room is open here, so that who publishes is known, and opens it if not. That a node keeps the room's roster
+// does not make it open.
+func (m *Mesh) look(name string) (open bool) {
 	h := &m.homes
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if p := h.peeks[name]; p != nil {
 		p.asked = time.Now()
-		return
+		return p.room != nil
 	}
 	if h.over || h.open[name] > 0 {
-		return
+		return h.open[name] > 0
 	}
 	p := &peek{asked: time.Now()}
 	h.peeks[name] = p
@@ -110,6 +107,7 @@ func (m *Mesh) look(name string) {
 		defer h.mu.Unlock()
 		if err == nil && !h.over {
 			p.room = r
+			m.homesChanged(name)
 			return
 		}
 		delete(h.peeks, name)
@@ -117,6 +115,7 @@ func (m *Mesh) look(name string) {
 			r.close(h)
 		}
 	})
+	return false
 }
 
 // sweep lets go of rooms whose streams nobody has asked for lately; with all, of every one.

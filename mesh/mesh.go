@@ -61,6 +61,7 @@ type Mesh struct {
 
 	changed chan struct{} // has a token when membership has changed
 	touched chan struct{} // has a token when a link has come or gone
+	met     chan struct{} // closed when this node is not alone any more, or is meant to be
 
 	mu      sync.RWMutex
 	live    map[link.NodeID]*link.Link
@@ -73,7 +74,7 @@ type Mesh struct {
 // New makes this node's part of the mesh and opens its links' ports. [Mesh.Run] must follow, which closes them.
 func New(cfg Config) (*Mesh, error) {
 	m := &Mesh{
-		self: cfg.Cluster.Self().ID, cluster: cfg.Cluster, log: cfg.Log, changed: make(chan struct{}, 1), touched: make(chan struct{}, 1),
+		self: cfg.Cluster.Self().ID, cluster: cfg.Cluster, log: cfg.Log, changed: make(chan struct{}, 1), touched: make(chan struct{}, 1), met: make(chan struct{}),
 		live: make(map[link.NodeID]*link.Link), dialing: make(map[link.NodeID]struct{}),
 	}
 	m.homes.init()
@@ -156,7 +157,6 @@ func (m *Mesh) Run(ctx context.Context) error {
 	m.mu.Lock()
 	m.serving, m.quit = context.WithCancel(linking)
 	m.mu.Unlock()
-	m.follow()
 	var left, closed sync.WaitGroup
 	left.Go(func() {
 		if err := m.cluster.Run(belonging); err != nil {
@@ -178,6 +178,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	if m.planes != nil {
 		run("media elsewhere", ctx, m.planes.Run)
 	}
+	wait.Go(func() { m.attend(ctx) })
 	wait.Go(func() { m.tend(ctx) })
 	<-ctx.Done()
 	m.homes.sweep(time.Now(), true)

@@ -164,6 +164,9 @@ func waitFor(ended <-chan struct{}, deadline <-chan time.Time) bool {
 	}
 }
 
+// meetTime is how long a node that knows of others waits for them until it takes clients.
+const meetTime = 3 * time.Second
+
 // Serve runs the node until ctx ends or a service fails, then stops the services, the last started first. It returns
 // what failed, or which services were still running at the deadline. It must be called once.
 func (n *Node) Serve(ctx context.Context) error {
@@ -185,6 +188,9 @@ func (n *Node) Serve(ctx context.Context) error {
 			}
 		}()
 	}
+	meeting, met := context.WithTimeout(ctx, meetTime)
+	_ = n.mesh.Meet(meeting) // or the node stands alone, and merges when it meets others
+	met()
 	n.ready.Store(true)
 	n.announce()
 	<-ctx.Done()

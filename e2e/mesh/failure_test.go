@@ -200,7 +200,9 @@ func (w *world) testPartition(t *testing.T) {
 				want = 2 // it went and came again
 			}
 			var got int
-			await(t, func() string { return fmt.Sprintf("%s is told %d times, not %d, of %s's publisher", n.name, got, want, p.at.name) }, func() bool {
+			await(t, func() string {
+				return fmt.Sprintf("%s is told %d times, not %d, of %s's publisher", n.name, got, want, p.at.name)
+			}, func() bool {
 				got = c.at[n].count("publishers", p.ID)
 				return got >= want
 			})

@@ -35,6 +35,7 @@ func TestMesh(t *testing.T) {
 		{"everybody hears everybody", (*world).testSteady, false},
 		{"one crossing", (*world).testCrossing, false},
 		{"rooms", (*world).testRooms, false},
+		{"limit", (*world).testLimit, false},
 		{"moderation", (*world).testModeration, false},
 		{"messages", (*world).testMessages, false},
 		{"strangers", (*world).testStrangers, false},

@@ -86,7 +86,7 @@ func reckon(s sizes, u use, n, rooms float64) cost {
 	// Each of the rooms here is followed at its keeper, who is one of all nodes with equal chance; several rooms often have the same.
 	follows := others * some(here, others)
 	// Links are in use towards those who are followed or follow, towards other nodes of the rooms here for their streams, and, for the
-	// idle time, towards those with whom records were compared, by either side.
+	// idle time, towards those with whom records were compared, by either side. Rows alone do not keep a link.
 	compared := 2 * settings.digests * settings.idle.Seconds() / settings.digest.Seconds()
 	unused := (1 - some(here, others)) * (1 - some(here, others)) * (1 - some(here*(spread-1), others)) * (1 - min(1, compared/max(others, 1)))
 	links := others * (1 - unused)

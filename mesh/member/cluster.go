@@ -344,6 +344,16 @@ func (c *Cluster) Footprint() (metadata, answer int) {
 	return len(c.metadata), len(packCoordinate(c.coordinates.GetCoordinate()))
 }
 
+// Lonely tells whether this node remembers others and has met none of them.
+func (c *Cluster) Lonely() bool {
+	if len(c.table.live()) > 0 {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.peers.byID) > 0
+}
+
 // FirstInvitation returns an invitation for several nodes if this start has made a lasting cluster, else "".
 func (c *Cluster) FirstInvitation() string { return c.first }
 

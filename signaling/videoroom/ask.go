@@ -135,7 +135,7 @@ func (p *participant) ask(ctx context.Context, name string, body janus.Object) (
 	defer cancel()
 	b, err := r.held.mesh.Ask(ctx, p.id.String(), request)
 	switch {
-	case errors.Is(err, ErrMeshGone):
+	case errors.Is(err, ErrMeshGone) && !p.isAwaited():
 		return nil, refuse(codeNoSuchFeed, "No such user %s in room %s", p.id, r.id)
 	case err != nil:
 		r.held.plugin.log.Info("participant's node not reached", "room", r.id.String(), "participant", p.id.String(), "error", err)

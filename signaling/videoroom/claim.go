@@ -90,7 +90,7 @@ func (c *claim) refused(err error) error {
 
 // settle ends a claim: the participant is in the room now, or else the id is given up.
 func (c *claim) settle() {
-	if c == nil {
+	if c == nil || c.room.held == nil {
 		return
 	}
 	r := c.room
@@ -99,7 +99,7 @@ func (c *claim) settle() {
 	if r.held.claims[c.id] == c {
 		delete(r.held.claims, c.id)
 	}
-	if p := r.byID[c.id]; !c.lost && (p == nil || p.remote) {
+	if p := r.stay(c.id); !c.lost && (p == nil || p.remote) {
 		r.held.mesh.Remove(c.id.String(), "")
 	}
 }

@@ -143,16 +143,7 @@ func (p *participant) encode() (b []byte, changed bool) {
 func (e *entry) encode() ([]byte, error) {
 	const room = 64 // for a longer version
 	b, err := json.Marshal(e)
-	for _, shorten := range []func(){
-		func() {
-			for i := range e.Streams {
-				e.Streams[i].Description = nil
-			}
-		},
-		func() { e.Metadata = nil },
-		func() { e.Display = nil },
-		func() { e.Forwarders = nil },
-	} {
+	for _, shorten := range e.shortenings() {
 		if err != nil || len(b) <= MaxMeshEntry-room {
 			break
 		}
@@ -163,6 +154,20 @@ func (e *entry) encode() ([]byte, error) {
 		return nil, fmt.Errorf("encode entry: %w", err)
 	}
 	return b, nil
+}
+
+// shortenings are what makes the entry smaller, what is missed least first.
+func (e *entry) shortenings() []func() {
+	return []func(){
+		func() {
+			for i := range e.Streams {
+				e.Streams[i].Description = nil
+			}
+		},
+		func() { e.Metadata = nil },
+		func() { e.Display = nil },
+		func() { e.Forwarders = nil },
+	}
 }
 
 // readEntry decodes another node's entry and checks that it is one that a node of good will could send: what is in it ends up in
@@ -177,26 +182,33 @@ func readEntry(b []byte) (*entry, error) {
 	if err := d.Decode(e); err != nil {
 		return nil, fmt.Errorf("decode entry: %w", err)
 	}
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *entry) check() error {
 	if e.Left != "" && e.Left != partLeaving && e.Left != partKicked {
-		return nil, fmt.Errorf("entry of one that left by %q", e.Left)
+		return fmt.Errorf("entry of one that left by %q", e.Left)
 	}
 	if len(e.Streams) > maxStreams || len(e.Forwarders) > maxForwarders {
-		return nil, fmt.Errorf("entry of %d streams and %d forwarders", len(e.Streams), len(e.Forwarders))
+		return fmt.Errorf("entry of %d streams and %d forwarders", len(e.Streams), len(e.Forwarders))
 	}
 	if err := checkSize(map[string]any(e.Metadata), "metadata"); err != nil {
-		return nil, fmt.Errorf("entry: %w", err)
+		return fmt.Errorf("entry: %w", err)
 	}
 	for i := range e.Streams {
 		if err := e.Streams[i].check(); err != nil {
-			return nil, fmt.Errorf("entry's stream %d: %w", i, err)
+			return fmt.Errorf("entry's stream %d: %w", i, err)
 		}
 	}
 	for i := range e.Forwarders {
 		if err := e.Forwarders[i].check(); err != nil {
-			return nil, fmt.Errorf("entry's forwarder %d: %w", i, err)
+			return fmt.Errorf("entry's forwarder %d: %w", i, err)
 		}
 	}
-	return e, nil
+	return nil
 }
 
 func (e *streamEntry) check() error {

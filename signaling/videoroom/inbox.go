@@ -13,7 +13,7 @@ const workTime = 10 * time.Second
 
 // inbox keeps what the mesh tells of a room until it was worked on, in order. The mesh does not wait for that: the end of a
 // publisher is announced only after its subscribers got their offers. What is out of date before it was worked on is left
-// out, so that no more waits than two notices for each participant, however much comes.
+// out, so that no more waits than three notices for each participant, however much comes.
 type inbox struct {
 	room *room // set once
 
@@ -26,7 +26,7 @@ type inbox struct {
 	closed  bool               // nothing is taken any more
 }
 
-// notice is one call of the watcher.
+// notice is one call of the watcher, or a time that is over.
 type notice struct {
 	what        happening
 	participant string
@@ -43,6 +43,7 @@ const (
 	present
 	gone
 	lost
+	overdue // nobody took up a participant that was awaited
 )
 
 // watcher is what the mesh calls.
@@ -76,7 +77,7 @@ func (b *inbox) put(n *notice) {
 		}
 		n.before = b.last[n.participant]
 		b.last[n.participant] = n
-	case destroyed:
+	case destroyed, overdue:
 	}
 	b.start()
 }
@@ -88,7 +89,7 @@ func (b *inbox) covered(n *notice) bool {
 	}
 	l := b.last[n.participant]
 	switch {
-	case n.what == destroyed || l == nil:
+	case n.what == destroyed || n.what == overdue || l == nil:
 		return false
 	case l.what == n.what:
 		l.entry, l.why = n.entry, n.why
@@ -171,7 +172,7 @@ func (r *room) learn(n *notice) {
 	case destroyed:
 		r.end(ctx)
 		return
-	case present, gone, lost:
+	case present, gone, lost, overdue:
 	}
 	id, ok := h.plugin.ids.read(n.participant)
 	if !ok {
@@ -190,6 +191,8 @@ func (r *room) learn(n *notice) {
 		r.gone(ctx, id, n.why)
 	case lost:
 		r.lose(id)
+	case overdue:
+		r.giveUp(ctx, id)
 	case edited, destroyed:
 	}
 }

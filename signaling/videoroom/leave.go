@@ -89,6 +89,23 @@ func (p *participant) endStreams() (subs []*subscriber, ended []string) {
 	p.shared.seat, p.yielding = 0, false
 	p.audioCodec, p.videoCodec = "", ""
 	p.recordingBase = ""
+	subs = p.dropLines()
+	for id, f := range p.forwarders {
+		if !f.elsewhere {
+			ended = append(ended, f.name)
+		}
+		delete(p.forwarders, id)
+	}
+	p.streams = nil
+	if p.room.departed[p.id] == p && !p.remote {
+		delete(p.room.departed, p.id)
+		p.withdraw()
+	}
+	return subs, ended
+}
+
+// dropLines takes the participant's streams from all lines; it returns the subscribers that have to be told.
+func (p *participant) dropLines() (subs []*subscriber) {
 	lost := map[*subscriber]bool{}
 	for _, st := range p.streams {
 		for l := range st.lines {
@@ -106,18 +123,7 @@ func (p *participant) endStreams() (subs []*subscriber, ended []string) {
 			sub.skipped = true
 		}
 	}
-	for id, f := range p.forwarders {
-		if !f.elsewhere {
-			ended = append(ended, f.name)
-		}
-		delete(p.forwarders, id)
-	}
-	p.streams = nil
-	if p.room.departed[p.id] == p && !p.remote {
-		delete(p.room.departed, p.id)
-		p.withdraw()
-	}
-	return subs, ended
+	return subs
 }
 
 // renegotiateAll sends subscribers new offers, in their handles' turns, and waits a moment for that.

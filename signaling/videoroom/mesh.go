@@ -88,7 +88,7 @@ type MeshWatcher struct {
 	// if it was, Lost came before.
 	Present func(participant string, entry []byte)
 	// Gone tells that a participant of another node is no more. Why is what its node said, "" if that node is gone
-	// itself.
+	// itself. If a third node has put a participant of that id since, Present follows at once, and why may be "" as well.
 	Gone func(participant, why string)
 	// Lost tells that a participant of this node, or a claim to its id, lost against another of the same id, for
 	// instance after two parts of the mesh were apart. This node must not write its entry any more.

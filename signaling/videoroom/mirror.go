@@ -11,6 +11,7 @@ import (
 const (
 	partLeaving = "leaving"
 	partKicked  = "kicked"
+	partMoved   = "moved" // to another node, which will tell of it; nobody is told
 )
 
 // doubled is how often the end of a publisher is announced when its handle goes without a word: Janus does so twice.
@@ -38,15 +39,15 @@ func (r *room) stamp() int64 {
 }
 
 // farewell is why a participant is removed: how it went, and how often it was told that it publishes no more.
-func (p *participant) farewell() string {
-	return p.shared.left + " " + strconv.FormatUint(p.shared.unpublished, 10)
+func (p *participant) farewell(how string) string {
+	return how + " " + strconv.FormatUint(p.shared.unpublished, 10)
 }
 
 // readFarewell reads that; ok is false for whatever else a node, or the mesh about a node that is gone, has to say.
 func readFarewell(why string) (how string, unpublished uint64, ok bool) {
 	how, count, _ := strings.Cut(why, " ")
 	unpublished, err := strconv.ParseUint(count, 10, 64)
-	return how, unpublished, err == nil && (how == partLeaving || how == partKicked)
+	return how, unpublished, err == nil && (how == partLeaving || how == partKicked || how == partMoved)
 }
 
 // mirror returns the participant of another node that goes by an id here: one in the room, or one who left but may feed
@@ -73,25 +74,37 @@ func (r *room) present(ctx context.Context, id ID, e *entry) {
 	if r.destroyed || m == nil && r.byID[id] != nil {
 		return
 	}
+	if m != nil && m.unseen {
+		r.recognise(ctx, m, e)
+		return
+	}
 	if m == nil {
 		if e.Left != "" {
 			return // it feeds nobody here
 		}
 		m = r.meet(id, e)
 	}
+	m.until = time.Time{}
 	r.update(ctx, m, e)
 }
 
 // meet takes in a participant of another node that was not known.
 func (r *room) meet(id ID, e *entry) *participant {
 	r.makeWay(id)
-	m := newParticipant(id)
-	m.remote, m.display, m.metadata = true, e.Display, e.Metadata
-	m.shared = shared{joined: e.Joined, unpublished: e.Unpublished, renamed: e.Renamed, privateTag: e.PrivateTag}
+	m := newMirror(id, e)
 	r.add(m)
+	m.adopt()
 	if r.cfg.NotifyJoining {
 		m.announceJoining()
 	}
+	return m
+}
+
+// newMirror makes a participant of another node, not in a room yet.
+func newMirror(id ID, e *entry) *participant {
+	m := newParticipant(id)
+	m.remote, m.display, m.metadata = true, e.Display, e.Metadata
+	m.shared = shared{joined: e.Joined, unpublished: e.Unpublished, renamed: e.Renamed, privateTag: e.PrivateTag}
 	return m
 }
 
@@ -190,11 +203,14 @@ func (r *room) gone(ctx context.Context, id ID, why string) {
 	if m == nil {
 		return
 	}
-	how, unpublished, ok := readFarewell(why)
-	if !ok { // its node is gone: as when all handles there ended without a word
-		how, unpublished = partLeaving, m.shared.unpublished+doubled
+	switch how, unpublished, ok := readFarewell(why); {
+	case !ok:
+		m.await(swapTime)
+	case how == partMoved:
+		m.await(reclaimTime)
+	default:
+		r.bury(ctx, m, how, unpublished)
 	}
-	r.bury(ctx, m, how, unpublished)
 }
 
 // bury ends the stay of a participant of another node, who was told to publish no more so many times in all. The mutex is
@@ -240,7 +256,7 @@ func (r *room) lose(id ID) {
 // withdraw tells the other nodes that the participant is no more.
 func (p *participant) withdraw() {
 	if h := p.room.held; h != nil && !p.remote && !p.shared.lost {
-		h.mesh.Remove(p.id.String(), p.farewell())
+		h.mesh.Remove(p.id.String(), p.farewell(p.shared.left))
 	}
 }
 

@@ -3,6 +3,7 @@ package videoroom
 import (
 	"context"
 	"math"
+	"time"
 
 	"cardea/relay/plane"
 	"cardea/signaling/janus"
@@ -17,6 +18,8 @@ type participant struct {
 	dummy     bool     // set once
 	remote    bool     // of another node; set once
 	shared    shared
+	until     time.Time // of one whose node gave it up or is gone: when it counts as gone, too. See await
+	unseen    bool      // it is not known here, but subscribers were fed by it. See expect
 
 	present  bool // in the room: neither left, kicked nor is the room gone
 	started  bool // its PeerConnection is up: it can be subscribed to

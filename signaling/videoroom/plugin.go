@@ -38,7 +38,10 @@ type Plugin struct {
 	made    uint64          // rooms so far, guarded by mu
 }
 
-var _ janus.AdminPlugin = (*Plugin)(nil)
+var (
+	_ janus.AdminPlugin = (*Plugin)(nil)
+	_ janus.Heir        = (*Plugin)(nil)
+)
 
 // New makes the plugin with its configured rooms.
 func New(cfg Config) (*Plugin, error) {
@@ -96,11 +99,15 @@ func (p *Plugin) Info() janus.PluginInfo {
 
 // Attach makes the plugin's side of a handle.
 func (p *Plugin) Attach(h *janus.Handle) (janus.Instance, error) {
+	return p.session(h), nil
+}
+
+func (p *Plugin) session(h *janus.Handle) *session {
 	if p.media.Load() == nil {
 		media := h.Plane()
 		p.media.CompareAndSwap(nil, &media)
 	}
-	return &session{plugin: p, h: h}, nil
+	return &session{plugin: p, h: h}
 }
 
 // Admin answers a request of the admin API (message_plugin). Those are the synchronous requests of clients, with the same
@@ -177,7 +184,11 @@ func (p *Plugin) all() []*room {
 
 // visit calls f with the room of a request, locked. It may wait for other nodes first.
 func (p *Plugin) visit(ctx context.Context, body janus.Object, f func(r *room) (object, error)) (object, error) {
-	id := p.ids.get(body, "room")
+	return p.visitRoom(ctx, p.ids.get(body, "room"), f)
+}
+
+// visitRoom does so with the room of an id.
+func (p *Plugin) visitRoom(ctx context.Context, id ID, f func(r *room) (object, error)) (object, error) {
 	for {
 		r, err := p.lookup(ctx, id)
 		if err != nil {

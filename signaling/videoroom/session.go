@@ -20,7 +20,7 @@ type session struct {
 	hungUp     bool // no PeerConnection was negotiated since the last hangup
 }
 
-var _ janus.Instance = (*session)(nil)
+var _ janus.Portable = (*session)(nil)
 
 // Sync answers the requests that need no turn-taking with the client.
 func (s *session) Sync(ctx context.Context, m *janus.Message) (any, bool) {

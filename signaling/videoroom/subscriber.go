@@ -16,7 +16,7 @@ const maxLines = 512
 type subscriber struct {
 	room      *room        // set once
 	session   *session     // set once
-	owner     *participant // whose private id it showed, nil for none; set once
+	owner     *participant // whose private id it showed, nil for none
 	privateID uint32       // set once
 
 	useMsid    bool // name the publisher in the offers
@@ -55,6 +55,13 @@ type line struct {
 
 // layers are a line's substream and temporal layer of simulcast, and spatial and temporal layer of SVC.
 type layers struct{ substream, temporal, spatial, temporalSVC int }
+
+const maxLayer = 2
+
+var (
+	allLayers = layers{maxLayer, maxLayer, maxLayer, maxLayer}
+	noLayers  = layers{-1, -1, -1, -1}
+)
 
 func newSubscriber(r *room, s *session) *subscriber {
 	return &subscriber{room: r, session: s, paused: true}
@@ -123,7 +130,7 @@ func (l *line) join(st *stream) {
 
 // reset forgets which layers were wanted and flowed.
 func (l *line) reset() {
-	l.want, l.now, l.fallback = layers{2, 2, 2, 2}, layers{-1, -1, -1, -1}, 0
+	l.want, l.now, l.fallback = allLayers, noLayers, 0
 }
 
 // drop takes a source from the line. A line without any is inactive.
