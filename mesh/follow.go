@@ -17,6 +17,8 @@ const (
 	stallCheck = 100 * time.Millisecond
 	// followInterval is the least between two changes of membership that are worked through.
 	followInterval = 200 * time.Millisecond
+	// failedTime is for how long a node counts as out of reach after a link to it could not be made: ways around are looked for.
+	failedTime = 10 * time.Second
 )
 
 // follow tells everybody which nodes there are.
@@ -98,9 +100,23 @@ func (m *Mesh) tend(ctx context.Context) {
 		m.homes.sweep(now, false)
 		if links := m.links.Links(); n.stalls(links) || urgent || now.Sub(told) >= rowInterval {
 			told = now
-			n.exchange(links, now)
+			n.exchange(links, m.unreached(now), now)
 		}
 	}
+}
+
+// unreached returns the nodes to which a link could not be made a moment ago.
+func (m *Mesh) unreached(now time.Time) (ids []link.NodeID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, at := range m.failed {
+		if now.Sub(at) > failedTime {
+			delete(m.failed, id)
+			continue
+		}
+		ids = append(ids, id)
+	}
+	return ids
 }
 
 // neighbours are the nodes with a link, and what they have been told.
@@ -125,12 +141,15 @@ func (n *neighbours) stalls(links []*link.Link) bool {
 	return changed
 }
 
-// exchange takes over what links have measured and tells it to the neighbours.
-func (n *neighbours) exchange(links []*link.Link, now time.Time) {
+// exchange takes over what links have measured, and which could not be made, and tells it to the neighbours.
+func (n *neighbours) exchange(links []*link.Link, unreached []link.NodeID, now time.Time) {
 	edges := make([]route.Edge, 0, len(links))
 	for _, l := range links {
 		r := l.Row()
 		edges = append(edges, route.Edge{To: l.Peer(), RTT: r.RTT, Loss: r.Loss, Late: r.Late, Queue: r.Queue, Up: !l.Stalled()})
+	}
+	for _, id := range unreached {
+		edges = append(edges, route.Edge{To: id})
 	}
 	n.table.SetRow(n.self, edges, now)
 	for l := range n.tellings {

@@ -66,6 +66,7 @@ type Mesh struct {
 	mu      sync.RWMutex
 	live    map[link.NodeID]*link.Link
 	dialing map[link.NodeID]struct{}
+	failed  map[link.NodeID]time.Time // when a link could last not be made
 	dials   sync.WaitGroup
 	quit    context.CancelFunc // of dials; nil before Run
 	serving context.Context    //nolint:containedctx // bounds the dials that notices begin
@@ -75,7 +76,7 @@ type Mesh struct {
 func New(cfg Config) (*Mesh, error) {
 	m := &Mesh{
 		self: cfg.Cluster.Self().ID, cluster: cfg.Cluster, log: cfg.Log, changed: make(chan struct{}, 1), touched: make(chan struct{}, 1), met: make(chan struct{}),
-		live: make(map[link.NodeID]*link.Link), dialing: make(map[link.NodeID]struct{}),
+		live: make(map[link.NodeID]*link.Link), dialing: make(map[link.NodeID]struct{}), failed: make(map[link.NodeID]time.Time),
 	}
 	m.homes.init()
 	m.table = route.New(m.self)
@@ -212,6 +213,7 @@ func (m *Mesh) linked(l *link.Link, up bool) {
 	m.mu.Lock()
 	if up {
 		m.live[l.Peer()] = l
+		delete(m.failed, l.Peer())
 	} else if m.live[l.Peer()] == l {
 		delete(m.live, l.Peer())
 	}
@@ -248,9 +250,13 @@ func (m *Mesh) dial(id link.NodeID) {
 		_, err := m.links.Link(ctx, id)
 		m.mu.Lock()
 		delete(m.dialing, id)
+		if err != nil {
+			m.failed[id] = time.Now()
+		}
 		m.mu.Unlock()
 		if err != nil {
 			m.log.Debug("no link", "peer", id, "error", err)
+			token(m.touched)
 		}
 	})
 }

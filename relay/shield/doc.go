@@ -60,7 +60,7 @@
 //	kind 5 report   see below
 //	kind 6 probe    zeros, as many as the size that is tried
 //
-// A report, each 20 ms while packets arrive and each 150 ms otherwise, is keepalive, acknowledgement and request in one:
+// A report, each 20 ms while packets arrive, each 60 ms while they are few, and each 150 ms otherwise, is keepalive, acknowledgement and request in one:
 //
 //	 0 echo (3)     time in the packet that arrived last
 //	 3 hold (2)     time since, in units of 65.5 us

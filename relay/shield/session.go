@@ -9,7 +9,12 @@ const (
 	idlePeriod   = int64(150 * time.Millisecond) // between reports otherwise
 	urgentPeriod = int64(5 * time.Millisecond)   // between reports that ask for something
 	activeSpan   = int64(time.Second)            // a direction with no packet for so long is idle
-	deadSpan     = int64(1500 * time.Millisecond)
+
+	// What comes as a trickle, keepalives of whoever uses the link, is reported less often, and not for as long.
+	tricklePeriod = int64(60 * time.Millisecond)
+	trickleSpan   = int64(100 * time.Millisecond)
+	trickle       = 20 // packets in a second or two
+	deadSpan      = int64(1500 * time.Millisecond)
 
 	// maxJoined is more packets than one batch of datagrams, and what it repairs, can be the parts of.
 	maxJoined = 2 * (readBatch + maxColumns)
@@ -35,6 +40,7 @@ type session struct {
 	ready    bool  // the far end has the key
 	heard    int64 // when something valid came in last
 	lastData int64 // when a symbol or parity came in last
+	arrivals arrivals
 	lastSend int64 // when a packet was last to be sent
 	ratio    float64
 
@@ -116,6 +122,7 @@ func (s *session) receive(b []byte, now int64) {
 	s.ready, s.heard = true, now
 	if h.kind != kindReport {
 		s.lastData = now
+		s.arrivals.add(now)
 	}
 	s.meter.packet(h.sent, len(b), now)
 	switch h.kind {
@@ -237,6 +244,28 @@ func (s *session) report(h header, content []byte, now int64) {
 	s.last.asks, s.incoming.asks = nil, asks
 }
 
+// arrivals counts packets that came of late.
+type arrivals struct {
+	began       int64 // of the present second
+	count, past int   // in it, and in the one before
+}
+
+func (a *arrivals) add(now int64) {
+	if since := now - a.began; since >= int64(time.Second) {
+		a.past = a.count
+		if since >= int64(2*time.Second) {
+			a.past = 0
+		}
+		a.began, a.count = now, 0
+	}
+	a.count++
+}
+
+// busy tells whether more than a trickle came in the last second or two.
+func (a *arrivals) busy(now int64) bool {
+	return now-a.began < int64(2*time.Second) && a.count+a.past > trickle
+}
+
 // sample takes a measured round-trip time.
 func (s *session) sample(rtt int64) {
 	if rtt <= 0 {
@@ -262,12 +291,16 @@ func (s *session) tick(now int64) {
 		return
 	}
 	s.mtu.probe(s, now)
+	quiet := now - s.lastData
+	if quiet > activeSpan/4 && quiet < activeSpan && s.decoder.started {
+		s.decoder.settle(s.decoder.highest + 1)
+	}
 	period := idlePeriod
-	if now-s.lastData < activeSpan {
+	switch {
+	case quiet < activeSpan && s.arrivals.busy(now):
 		period = activePeriod
-		if now-s.lastData > activeSpan/4 && s.decoder.started {
-			s.decoder.settle(s.decoder.highest + 1)
-		}
+	case quiet < trickleSpan:
+		period = tricklePeriod
 	}
 	since := now - s.lastReport
 	if since < urgentPeriod {

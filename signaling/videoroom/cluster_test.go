@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -78,6 +79,12 @@ var (
 // newCluster makes nodes that all have the same configuration.
 func newCluster(t *testing.T, n int, cfg Config) *cluster {
 	t.Helper()
+	return newClusterOf(t, n, cfg, nil)
+}
+
+// newClusterOf does so; configure, which may be nil, changes the configuration of a node's server.
+func newClusterOf(t *testing.T, n int, cfg Config, configure func(n *node, c *janus.Config)) *cluster {
+	t.Helper()
 	c := &cluster{t: t, rooms: map[string]*clusterRoom{}, maxRooms: 1000, apart: map[int]int{}}
 	if cfg.MaxRooms > 0 {
 		c.maxRooms = cfg.MaxRooms
@@ -96,7 +103,16 @@ func newCluster(t *testing.T, n int, cfg Config) *cluster {
 			}
 		}
 		t.Cleanup(nd.plugin.Close)
-		nd.server, nd.plane = janustest.NewServer(t, nil, nd.plugin)
+		var media *janustest.Plane
+		nd.server, nd.plane = janustest.NewServer(t, func(c *janus.Config) {
+			if configure != nil {
+				configure(nd, c)
+				media, _ = c.Plane.(*janustest.Plane)
+			}
+		}, nd.plugin)
+		if media != nil {
+			nd.plane = media
+		}
 		c.nodes = append(c.nodes, nd)
 	}
 	return c
@@ -128,12 +144,49 @@ func (c *cluster) busy() bool {
 			b.mu.Lock()
 			busy := b.running || len(b.waiting) > 0
 			b.mu.Unlock()
-			if busy {
+			if busy || r.swapping() {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// swapping tells whether it is about to be known if a participant is gone.
+func (r *room) swapping() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.awaited() {
+		if time.Until(p.until) < 2*swapTime {
+			return true
+		}
+	}
+	return false
+}
+
+// awaited are the participants whose node is gone or gave them up.
+func (r *room) awaited() (list []*participant) {
+	for _, l := range [][]*participant{r.members, slices.Collect(maps.Values(r.departed))} {
+		for _, p := range l {
+			if !p.until.IsZero() {
+				list = append(list, p)
+			}
+		}
+	}
+	return list
+}
+
+// expire lets the time be over for which they are awaited.
+func (r *room) expire(ctx context.Context) {
+	r.mu.Lock()
+	list := r.awaited()
+	for _, p := range list {
+		p.until = time.Now()
+	}
+	r.mu.Unlock()
+	for _, p := range list {
+		r.giveUp(ctx, p.id)
+	}
 }
 
 // unreachable is a delay with which nothing gets through.
@@ -349,14 +402,15 @@ func (nr *nodeRoom) Put(participant string, entry []byte) {
 	c := nr.node.cluster
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if nr.node.dead {
+		return
+	}
 	e := nr.room.find(nr.node, participant)
 	if e == nil {
 		e = &rosterEntry{participant: participant, node: nr.node}
 		nr.room.roster = append(nr.room.roster, e)
 	}
 	switch {
-	case nr.node.dead:
-		return
 	case e.node != nr.node:
 		c.t.Errorf("node %d writes the entry of participant %s of node %d", nr.node.number, participant, e.node.number)
 		return

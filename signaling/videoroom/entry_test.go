@@ -155,7 +155,7 @@ func TestBadEntries(t *testing.T) {
 			t.Errorf("%s: taken", name)
 		}
 	}
-	for why, ok := range map[string]bool{"leaving 0": true, "kicked 7": true, "": false, "leaving": false, "leaving x": false, "gone 1": false, "node lost": false} {
+	for why, ok := range map[string]bool{"leaving 0": true, "kicked 7": true, "": false, "moved 7": true, "leaving": false, "leaving x": false, "gone 1": false, "node lost": false} {
 		if _, _, is := readFarewell(why); is != ok {
 			t.Errorf("%q: %v", why, is)
 		}
@@ -192,6 +192,7 @@ func FuzzEntries(f *testing.F) {
 		sub.autoupdate = false
 		w.Gone("5", why)
 		r.held.plugin.workers.Wait()
+		r.expire(t.Context())
 		checkRoom(t, r)
 		if len(r.members)+len(r.departed) != 0 {
 			t.Errorf("left: %d members, %d departed", len(r.members), len(r.departed))
@@ -287,6 +288,7 @@ func TestEntriesMakeEvents(t *testing.T) {
 				see(tt.entry)
 			} else {
 				r.gone(t.Context(), numberID(5), tt.why)
+				r.expire(t.Context())
 			}
 			var got []string
 			for _, e := range witness.early {
