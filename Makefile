@@ -43,7 +43,8 @@ e2e: build ## tests with real browsers and Janus's own client library
 	@e2e/setup.sh npm
 	npm test --silent --prefix e2e
 
-soak: ## clients come and go for CHURN (10m), and the node must be afterwards what it was before
+soak: ## clients come and go for CHURN (10m), and the node must be afterwards what it was before; then a mesh is restarted node by node
+	MESH_SOAK=1 go test -count 1 -timeout 1h -v -run '^TestMesh$$' ./e2e/mesh
 	CHURN=$(or $(CHURN),10m) go test -count 1 -timeout 24h -v -run '^TestChurn$$' ./e2e/churn
 
 bench: build ## compare a node with Debian's Janus under load; SUBSCRIBERS="10 50 100", DURATION=20s, ROUNDS=1
@@ -57,7 +58,8 @@ ocean: ## relay links over a lossy ocean and through a bottleneck beside TCP, in
 	@cd relay/shield && OCEAN=1 go test -count=1 -run 'TestOcean|TestBottleneck'
 	@cd relay/link && OCEAN=1 go test -count=1 -run 'TestOcean'
 
-meshcost: ## what gossip and control cost each node, from 3 nodes to 1,000 and to 1,000,000 rooms: tables; ARGS are its options
+meshcost: ## what gossip and control cost each node: measured for NODES ("3 10 50"), reckoned to 1,000 nodes and 1,000,000 rooms
+	MESHCOST='$(or $(NODES),3 10 50)' go test -count 1 -timeout 1h -v -run '^TestCost$$' ./e2e/mesh
 	@go run ./e2e/meshcost $(ARGS)
 
 fuzz: ## each fuzz target for FUZZTIME (60s)

@@ -46,12 +46,17 @@ type published struct {
 // options of the rooms of calls.
 var options = caller.M{"publishers": 100, "notify_joining": true}
 
-// newCall makes a room through a node, and has a client join it at each.
-func (w *world) newCall(t *testing.T, through *node, room int) *call {
+// newCall makes a room through the first node, and has a client join it at each.
+func (w *world) newCall(t *testing.T, room int) *call {
+	t.Helper()
+	ask(t, w.nodes[0].open(t), caller.VideoRoom, merge(caller.M{"request": "create", "room": room}, options))
+	return w.callIn(t, room)
+}
+
+// callIn has a client join a room at each node.
+func (w *world) callIn(t *testing.T, room int) *call {
 	t.Helper()
 	c := &call{w: w, room: room, at: make(map[*node]*attendee)}
-	first := through.open(t)
-	ask(t, first, caller.VideoRoom, merge(caller.M{"request": "create", "room": room}, options))
 	for _, n := range w.nodes {
 		c.attend(t, n)
 	}

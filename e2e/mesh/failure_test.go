@@ -33,7 +33,7 @@ func promised(t *testing.T, what string, took, promise, limit time.Duration) {
 // testKills kills a room's keeper, a node that passes a stream on, and the node of a publisher. Each comes back.
 func (w *world) testKills(t *testing.T) {
 	us, eu := w.in("us")[0], w.in("eu")[0]
-	c := w.roomKeptBeside(t, 600, eu, us)
+	c := w.callIn(t, w.roomKeptBeside(t, eu.open(t), 600, eu, us))
 	staying, going := c.publish(t, eu), c.publish(t, us)
 	others := []json.Number{staying.ID, going.ID}
 	c.watch(t, staying, w.nodes...)
@@ -60,21 +60,16 @@ func (w *world) testKills(t *testing.T) {
 	c.back(t, us, staying)
 }
 
-// roomKeptBeside makes a call in a room whose keeper is none of the nodes. The first room number is room.
-func (w *world) roomKeptBeside(t *testing.T, room int, nodes ...*node) *call {
+// roomKeptBeside makes rooms through a client until there is one whose keeper is none of the nodes, and returns that. The
+// first has the number room.
+func (w *world) roomKeptBeside(t *testing.T, c *caller.Client, room int, nodes ...*node) int {
 	t.Helper()
-	probe := nodes[0].open(t)
 	for ; ; room++ {
-		ask(t, probe, caller.VideoRoom, merge(caller.M{"request": "create", "room": room}, options))
+		ask(t, c, caller.VideoRoom, merge(caller.M{"request": "create", "room": room}, options))
 		if !slices.Contains(nodes, nodes[0].keeper(t, room)) {
-			break
+			return room
 		}
 	}
-	c := &call{w: w, room: room, at: make(map[*node]*attendee)}
-	for _, n := range w.nodes {
-		c.attend(t, n)
-	}
-	return c
 }
 
 // relay returns a node that passes on what a publisher sends, and one that gets it from there. Some nodes it shall not be,
@@ -157,7 +152,7 @@ func (c *call) back(t *testing.T, n *node, publishers ...published) {
 func (w *world) testPartition(t *testing.T) {
 	const cut = "ap"
 	inside, outside := w.in(cut), w.except(w.in(cut)...)
-	c := w.newCall(t, w.nodes[0], 700)
+	c := w.newCall(t, 700)
 	near, far := c.publish(t, outside[0]), c.publish(t, inside[0])
 	for _, p := range []published{near, far} {
 		c.watch(t, p, w.nodes...)

@@ -37,8 +37,8 @@ func TestMesh(t *testing.T) {
 		{"rooms", (*world).testRooms, false},
 		{"limit", (*world).testLimit, false},
 		{"moderation", (*world).testModeration, false},
-		{"messages", (*world).testMessages, false},
 		{"strangers", (*world).testStrangers, false},
+		{"messages", (*world).testMessages, false},
 		{"killed nodes", (*world).testKills, false},
 		{"partition", (*world).testPartition, false},
 		{"rolling restart", (*world).testRolling, true},
@@ -68,7 +68,7 @@ func (w *world) oneWay(a, b *node) time.Duration {
 // testSteady has a publisher in each region and somebody at each node who watches them all: nothing is lost, and a packet
 // takes as long as its way and at most 20 ms more, in the median.
 func (w *world) testSteady(t *testing.T) {
-	c := w.newCall(t, w.nodes[0], 100)
+	c := w.newCall(t, 100)
 	for _, region := range regions {
 		c.watch(t, c.publish(t, w.in(region)[0]), w.nodes...)
 	}
@@ -93,7 +93,7 @@ func (w *world) testSteady(t *testing.T) {
 
 // testCrossing counts what a stream with many subscribers at each node costs the oceans: one copy for each region.
 func (w *world) testCrossing(t *testing.T) {
-	c := w.newCall(t, w.nodes[0], 200)
+	c := w.newCall(t, 200)
 	home := w.in("eu")[0]
 	p := c.publish(t, home)
 	for range when(3, 20) {

@@ -15,7 +15,7 @@ const interruption = 200 * time.Millisecond
 // testRolling restarts all nodes, one by one, under a call with a publisher in each region. Clients of the node that is
 // restarted come back to it and join again. It logs what clients of other nodes notice.
 func (w *world) testRolling(t *testing.T) {
-	c := w.newCall(t, w.nodes[0], 1000)
+	c := w.newCall(t, 1000)
 	publishers := make(map[*node]published)
 	for _, region := range regions {
 		n := w.in(region)[0]

@@ -98,7 +98,7 @@ func (w *world) testLimit(t *testing.T) {
 
 // testModeration kicks a participant through another node, and has one unpublish: at each node the others are told of it as at its own.
 func (w *world) testModeration(t *testing.T) {
-	c := w.newCall(t, w.nodes[0], 400)
+	c := w.newCall(t, 400)
 	kicked, silent := c.publish(t, w.in("us")[0]), c.publish(t, w.in("ap")[0])
 	c.agree(t, w.nodes, w.nodes, kicked.ID, silent.ID)
 	told := func(what string, id json.Number) {

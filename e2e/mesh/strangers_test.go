@@ -33,7 +33,7 @@ const (
 // address and under theirs, and another cluster's certificate. A call goes on and loses nothing, all links stay, and
 // what came is counted.
 func (w *world) testStrangers(t *testing.T) {
-	c := w.newCall(t, w.nodes[0], 900)
+	c := w.newCall(t, 900)
 	home := w.in("eu")[0]
 	c.watch(t, c.publish(t, home), w.nodes...)
 	flow(t, c.watching, 100)

@@ -73,6 +73,14 @@ const abroad = "abroad"
 // join it with an invitation of its. Configurations, data and logs are the test's artifacts.
 func newWorld(t *testing.T, perRegion int) *world {
 	t.Helper()
+	topology := wan.Regions()
+	topology.Sites = append(topology.Sites, wan.SiteConfig{Name: abroad})
+	return newWorldOf(t, topology, regions, perRegion)
+}
+
+// newWorldOf is newWorld with other sites, some of which have nodes.
+func newWorldOf(t *testing.T, topology wan.Topology, regions []string, perRegion int) *world {
+	t.Helper()
 	if err := wan.Supported(); err != nil {
 		t.Skipf("no oceans here: %v", err)
 	}
@@ -83,8 +91,6 @@ func newWorld(t *testing.T, perRegion int) *world {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	topology := wan.Regions()
-	topology.Sites = append(topology.Sites, wan.SiteConfig{Name: abroad})
 	var err error
 	if w.network, err = wan.New(t.Context(), topology); err != nil {
 		t.Fatal(err)

@@ -48,6 +48,28 @@
 // Private ids are known on the participant's node; others have a digest to recognise them by. Records hold secrets and
 // pins, entries do not.
 //
+// # Handles that change nodes
+//
+// A handle can go on at another node while its media flows on ([janus.Portable]). Of a snapshot, a publisher's entry is the
+// larger part; the rest is what only its own node knows. Of secrets there are its private id, which its own subscriptions
+// show, and the SRTP keys of its forwarders, which the new node could not keep going without. A subscriber's snapshot names the
+// streams of its lines, and which stay of their publishers they are of.
+//
+// A participant's former node gives it up and says so (moved), or is gone. The new one claims the id as soon as it is free,
+// and puts the entry again: the same stay, told by when it joined, and with a version beyond all that came before. For one that moved
+// the others wait as long as a client may take to claim its session elsewhere, and notice nothing if it comes: mirrors, subscriptions and
+// forwarders stay as they are. Only of kicks and the like they hear that it cannot be reached. One whose node is gone is announced
+// as leaving at once, and as joining when it is back, also where its media flowed all the time: an entry does not
+// say where the media is, so nobody could tell a participant that will be back from the ghost of one whose media died along with its node.
+//
+// A line whose publisher is not known yet at the new node, since that moves as well, keeps its stream and waits as long. If
+// the publisher does not come, or had ended the stream meanwhile, the subscriber gets an offer without it.
+//
+// A client is told what it missed if it was the end of its stay: the room was destroyed, or somebody else has the id, which is
+// told like a kick. Who else came and went between the end of the old node and the restoration is not told, since nobody knows
+// what the client had seen; a list of participants tells it. If the former node turns out to be there still, which
+// had been thought gone, its older claim goes first; the new one insists until that node has learned that the session moved.
+//
 // # Janus's behaviour
 //
 // Replies, events, error codes and sentences are those of Janus 1.1.2, with some additions of later versions that

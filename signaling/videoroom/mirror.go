@@ -66,6 +66,9 @@ func (r *room) mirror(id ID) *participant {
 func (r *room) present(ctx context.Context, id ID, e *entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if p := r.byID[id]; p != nil && p.contested && p.shared.joined != e.Joined {
+		p.yieldID()
+	}
 	m := r.mirror(id)
 	if m != nil && m.shared.joined != e.Joined { // gone and come again, or another of its id
 		r.bury(ctx, m, partLeaving, m.shared.unpublished)
@@ -234,7 +237,8 @@ func (p *participant) partAs(how string) {
 	}
 }
 
-// lose takes over that another node's participant has the id of one of ours: ours is told as if it was kicked.
+// lose takes over that another node's participant has the id of one of ours: ours is told as if it was kicked, unless the other
+// may be itself.
 func (r *room) lose(id ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -247,7 +251,13 @@ func (r *room) lose(id ID) {
 		delete(r.departed, id)
 		p.closePeer()
 	}
-	if p := r.byID[id]; p != nil && !p.remote && !p.dummy {
+	p := r.byID[id]
+	switch {
+	case p == nil || p.remote || p.dummy:
+	case p.moved:
+		p.shared.lost, p.contested = true, true
+		r.held.plugin.workers.Go(p.insist)
+	default:
 		p.shared.lost = true
 		p.expel()
 	}

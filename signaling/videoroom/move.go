@@ -67,6 +67,7 @@ func (p *participant) handOver() {
 	m.copyForwarders(e.Forwarders)
 	r.passOn(p, m)
 	p.shared.lost = true
+	clear(p.forwarders)
 	r.held.mesh.Remove(m.id.String(), m.farewell(partMoved))
 	m.await(reclaimTime)
 }
@@ -177,7 +178,7 @@ func (s *session) reclaim(ctx context.Context, roomID, id ID, ps *publisherState
 			if err != nil || r.claimed(id, nil) {
 				return nil, errReplaced
 			}
-			ours = p != nil && !p.remote
+			ours = p != nil && !p.remote && !p.shared.lost
 			c.room = r
 			if r.held != nil {
 				r.held.claims[id] = c
@@ -219,11 +220,10 @@ func (c *claim) lostTo(ps *publisherState) bool {
 	return c.lost || err != nil
 }
 
-// regained is a participant that was made anew.
+// regained is what is to be done for a participant that was made anew.
 type regained struct {
-	participant *participant
-	forwarders  []*forwarder
-	lost        []*subscriber // that a stream ended for
+	forwarders []*forwarder
+	lost       []*subscriber // that a stream ended for
 }
 
 // regain puts the participant into its room.
@@ -239,9 +239,9 @@ func (s *session) regain(c *claim, ps *publisherState, live bool) (*regained, er
 		return nil, errReplaced
 	}
 	p := ps.participant(c.id, live)
-	p.session = s
+	p.session, p.moved = s, true
 	p.shared.catchUp(old)
-	out := &regained{participant: p}
+	out := &regained{}
 	shown := old != nil && !old.unseen
 	if old == nil {
 		r.makeWay(p.id)
@@ -249,11 +249,12 @@ func (s *session) regain(c *claim, ps *publisherState, live bool) (*regained, er
 	} else {
 		r.replace(old, p, !ps.Absent)
 	}
-	out.forwarders = ps.restoreForwarders(p, shown)
+	out.forwarders = ps.restoreForwarders(p)
 	if old != nil {
 		p.inheritForwarders(old)
 		out.lost = r.passOn(old, p)
-		old.shared.lost = true
+		old.shared.lost = true // if it was this node's, its handle has nothing to say any more
+		clear(old.forwarders)
 	}
 	p.adopt()
 	if !shown {
@@ -290,14 +291,56 @@ func (p *participant) inheritForwarders(old *participant) {
 	}
 }
 
-// announceReturn tells those here of the participant as of a new one: they saw it leave.
+// announceReturn tells those here of the participant as of a new one: they saw it leave. Other nodes know whether they did.
 func (p *participant) announceReturn() {
 	if p.present && p.room.cfg.NotifyJoining {
 		p.announceJoining()
 	}
 	if p.started && len(p.streams) > 0 {
+		n := p.shared.announced
 		p.announce()
+		p.shared.announced = n
 	}
+}
+
+// insist claims the id again of a participant that came from another node, since that one still had it: it was thought to be gone,
+// and has to learn first that the session moved. Meanwhile the participant is in the room as ever; others see it as that node
+// has it.
+func (p *participant) insist() {
+	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+	defer cancel()
+	r := p.room
+	for p.isContested() {
+		err := r.held.mesh.Claim(ctx, p.id.String())
+		if err != nil && pause(ctx, retryTime) {
+			continue
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		switch {
+		case !p.contested || !p.present:
+		case err != nil:
+			p.yieldID()
+		default:
+			p.contested, p.shared.lost, p.shared.reported = false, false, nil
+			p.shared.catchUp(nil)
+			p.report()
+		}
+		return
+	}
+}
+
+func (p *participant) isContested() bool {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	p.contested = p.contested && p.present && !p.room.held.closed
+	return p.contested
+}
+
+// yieldID ends the stay of a participant whose id is another's.
+func (p *participant) yieldID() {
+	p.contested = false
+	p.expel()
 }
 
 // resume has the media plane do what it did for the participant's former node.

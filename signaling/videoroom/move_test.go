@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -141,6 +142,7 @@ func (s *moveStage) watch(node int, body m) *janustest.Handle {
 	h := s.client(node)
 	attached := h.Message(with(body, m{"request": "join", "ptype": "subscriber", "room": 1}), nil)
 	s.ok(h, m{"request": "start"}, janustest.Answer(attached["jsep"].(m)["sdp"].(string)))
+	s.ok(h, m{"request": "exists", "room": 1}, nil) // in its turn, after what the answer came to
 	return h
 }
 
@@ -190,7 +192,7 @@ func TestPublisherMoves(t *testing.T) {
 		s.keep()
 		others := append(views, home, heir, far)
 		for _, h := range others {
-			h.Take()
+			s.events(h)
 		}
 		anna = s.claim(anna, 1)
 		s.keep()
@@ -229,6 +231,7 @@ func TestPublisherMoves(t *testing.T) {
 		time.Sleep(2 * reclaimTime)
 		s.saw(far, "")
 		s.ok(anna, m{"request": "unpublish"}, nil)
+		anna.EventOf("hangup")
 		s.saw(far, "unpublished 7, unpublished 7")
 		if left := s.media.Forwarders(); len(left) != 0 {
 			t.Errorf("forwarders are left: %v", left)
@@ -265,7 +268,7 @@ func TestNobodyTakesOver(t *testing.T) {
 		home := s.join(0, 5, nil)
 		view := s.watch(1, m{"feed": 7})
 		s.settle()
-		view.Take()
+		s.events(view)
 		id, _ := anna.Session().Int64()
 		s.nodes[0].server.Lost(uint64(id))
 		s.keep()
@@ -294,6 +297,7 @@ func TestSubscriberMoves(t *testing.T) {
 				}})
 				s.ok(view, m{"request": "configure", "streams": []any{m{"mid": "3", "send": false}}}, nil)
 				s.ok(view, m{"request": "pause"}, nil)
+				s.settle()
 				before := s.peer(view).Subscriptions
 				if len(before) != 5 {
 					t.Fatalf("%d subscriptions", len(before))
@@ -302,7 +306,7 @@ func TestSubscriberMoves(t *testing.T) {
 				if crash {
 					s.crash(0)
 				}
-				view.Take()
+				s.events(view)
 				view = s.claim(view, 1)
 				s.saw(view, "")
 				if d := cmp.Diff(before, s.peer(view).Subscriptions); d != "" {
@@ -311,6 +315,7 @@ func TestSubscriberMoves(t *testing.T) {
 				time.Sleep(2 * reclaimTime)
 				s.saw(view, "")
 				s.ok(view, m{"request": "start"}, nil)
+				s.saw(view, "")
 				if got := s.peer(view).Subscriptions[0]; got.Paused {
 					t.Errorf("%+v", got)
 				}
@@ -320,6 +325,7 @@ func TestSubscriberMoves(t *testing.T) {
 					t.Fatal(r)
 				}
 				s.ok(view, m{"request": "start"}, janustest.Answer(r["jsep"].(m)["sdp"].(string)))
+				s.saw(view, "")
 				if got := len(s.peer(view).Subscriptions); got != 4 {
 					t.Errorf("%d subscriptions", got)
 				}
@@ -339,7 +345,7 @@ func TestSubscriberWaitsForItsPublisher(t *testing.T) {
 				view := s.watch(0, m{"feed": 7, "private_id": private})
 				before := s.peer(view).Subscriptions
 				s.crash(0)
-				view.Take()
+				s.events(view)
 				view = s.claim(view, 1)
 				s.saw(view, "")
 				if d := cmp.Diff(before, s.peer(view).Subscriptions); d != "" {
@@ -420,9 +426,10 @@ func TestMovesAgain(t *testing.T) {
 	moving(t, 3, m{"notify_joining": true}, func(t *testing.T, s *moveStage) {
 		far, anna := s.join(2, 6, nil), s.publish(0, 7, "audio")
 		view := s.watch(2, m{"feed": 7})
+		s.ok(far, m{"request": "rtp_forward", "room": 1, "publisher_id": 7, "host": "127.0.0.1", "streams": []any{m{"mid": "0", "port": 1000}}}, nil)
 		s.settle()
-		far.Take()
-		view.Take()
+		s.events(far)
+		s.events(view)
 		for _, node := range []int{1, 0, 1, 2, 0} {
 			s.keep()
 			anna = s.claim(anna, node)
@@ -436,6 +443,9 @@ func TestMovesAgain(t *testing.T) {
 		if got := s.participants(1); got != "6 7" {
 			t.Error(got)
 		}
+		if got := len(s.media.Forwarders()); got != 1 {
+			t.Errorf("%d forwarders", got)
+		}
 	})
 }
 
@@ -448,7 +458,7 @@ func TestOlderSnapshot(t *testing.T) {
 		s.ok(anna, m{"request": "configure", "display": "A"}, nil)
 		s.ok(anna, m{"request": "configure", "display": "B"}, nil)
 		s.settle()
-		far.Take()
+		s.events(far)
 		s.keep()
 		s.claim(anna, 1)
 		if got := s.events(far); strings.Contains(got, "leaving") || strings.Contains(got, "joining") {
@@ -458,6 +468,54 @@ func TestOlderSnapshot(t *testing.T) {
 			t.Errorf("%+v", got.Entry)
 		}
 	})
+}
+
+// A node was thought to be gone, and is back with what another has taken over since.
+func TestNodeComesBack(t *testing.T) {
+	for name, other := range map[string]bool{"it gives way": false, "somebody else has the id": true} {
+		t.Run(name, func(t *testing.T) {
+			moving(t, 3, m{"notify_joining": true}, func(t *testing.T, s *moveStage) {
+				anna := s.publish(0, 7, "audio")
+				s.keep()
+				far := s.join(2, 6, nil)
+				s.settle()
+				s.split(s.nodes[0])
+				s.mu.Lock()
+				s.dead[0] = true
+				s.mu.Unlock()
+				s.settle()
+				back := s.claim(anna, 1)
+				s.events(far)
+				id, _ := anna.Session().Int64()
+				if other {
+					s.nodes[0].server.Lost(uint64(id))
+					time.Sleep(2 * reclaimTime)
+					s.publish(0, 7, "audio")
+					r := s.nodes[0].cluster.rooms["1"]
+					slices.Reverse(r.roster) // it claimed the id first
+				}
+				s.cluster.join(s.nodes[0])
+				if other {
+					s.saw(far, "leaving 7, joining 7, publishers 7")
+					back.EventOf("hangup")
+					return
+				}
+				time.Sleep(time.Second)
+				s.nodes[0].server.Lost(uint64(id))
+				time.Sleep(2 * reclaimTime)
+				s.saw(far, "")
+				s.saw(back, "")
+				for n := range 3 {
+					if got := s.participants(n); got != "7 6" {
+						t.Errorf("node %d shows %s", n, got)
+					}
+				}
+				s.ok(back, m{"request": "unpublish"}, nil)
+				back.EventOf("hangup")
+				s.saw(far, "unpublished 7, unpublished 7")
+			})
+		})
+	}
 }
 
 // What has joined nothing, or left, is nothing anywhere else.

@@ -20,6 +20,8 @@ type participant struct {
 	shared    shared
 	until     time.Time // of one whose node gave it up or is gone: when it counts as gone, too. See await
 	unseen    bool      // it is not known here, but subscribers were fed by it. See expect
+	moved     bool      // it came from another node; set once
+	contested bool      // that node seems to have it, too. See insist
 
 	present  bool // in the room: neither left, kicked nor is the room gone
 	started  bool // its PeerConnection is up: it can be subscribed to

@@ -294,9 +294,9 @@ func (s *publisherState) participant(id ID, live bool) *participant {
 	return p
 }
 
-// restoreForwarders gives the participant, who is in a room, the forwarders that were kept; those that other nodes run only if
-// they still do.
-func (s *publisherState) restoreForwarders(p *participant, others bool) (list []*forwarder) {
+// restoreForwarders gives the participant, who is in a room, the forwarders that were kept, and returns those that are its own
+// node's to run. Other nodes know whether they still run theirs.
+func (s *publisherState) restoreForwarders(p *participant) (list []*forwarder) {
 	for i := range s.Remotes {
 		r := &s.Remotes[i]
 		host, _ := netip.ParseAddr(r.Host) // checked
@@ -305,7 +305,7 @@ func (s *publisherState) restoreForwarders(p *participant, others bool) (list []
 	for i := range s.Forwarders {
 		e := &s.Forwarders[i]
 		st := p.stream(e.Mid)
-		if st == nil || p.forwarders[e.ID] != nil || e.Elsewhere && !others {
+		if st == nil || p.forwarders[e.ID] != nil {
 			continue
 		}
 		f := e.forwarder(st)
