@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -65,9 +66,7 @@ func (w *world) callIn(t *testing.T, room int) *call {
 
 // merge returns an object with the members of both.
 func merge(a, b caller.M) caller.M {
-	for k, v := range b {
-		a[k] = v
-	}
+	maps.Copy(a, b)
 	return a
 }
 

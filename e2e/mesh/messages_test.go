@@ -78,7 +78,7 @@ func (w *world) testMessages(t *testing.T) {
 // join has a node at a site join the mesh until the test ends.
 func (w *world) join(t *testing.T, site string) *node {
 	t.Helper()
-	n := w.newNode(t, site+"1", w.network.Site(site), 1)
+	n := w.newNode(t, site+"1", w.network.Site(site), 1, allPlanes)
 	n.start(t, w.nodes[0].invite(t, 1))
 	n.id(t)
 	w.nodes = append(w.nodes, n)

@@ -217,7 +217,7 @@ func (w *world) forge(t *testing.T, packets []datagram) {
 // foreigner starts a node of another cluster that looks for this one's nodes, and then dials their links with its certificate.
 func (w *world) foreigner(t *testing.T) {
 	t.Helper()
-	n := w.newNode(t, "foreigner", w.network.Site(abroad), 1)
+	n := w.newNode(t, "foreigner", w.network.Site(abroad), 1, allPlanes)
 	b, err := os.ReadFile(n.file)
 	if err != nil {
 		t.Fatal(err)

@@ -55,7 +55,7 @@ type node struct {
 // configuration of a node. What is tested must not depend on how busy the machine is, so nobody is refused; and clients
 // here send no keepalives.
 const configuration = `
-node: {name: %s, region: %s, bind: %s, data_dir: %q, stop_timeout: 3s}
+node: {name: %s, region: %s, bind: %s, data_dir: %q, planes: [%s], stop_timeout: 3s}
 log: {level: %s}
 turn: {enabled: false}
 janus: {session_timeout: 0s}
@@ -78,8 +78,11 @@ func newWorld(t *testing.T, perRegion int) *world {
 	return newWorldOf(t, topology, regions, perRegion)
 }
 
-// newWorldOf is newWorld with other sites, some of which have nodes.
-func newWorldOf(t *testing.T, topology wan.Topology, regions []string, perRegion int) *world {
+// allPlanes are the roles of a node that needs no other.
+const allPlanes = "signaling, media, turn"
+
+// newWorldOf is newWorld with other sites, some of which have nodes; planes are the roles of a site's nodes, all unless said.
+func newWorldOf(t *testing.T, topology wan.Topology, regions []string, perRegion int, planes ...string) *world {
 	t.Helper()
 	if err := wan.Supported(); err != nil {
 		t.Skipf("no oceans here: %v", err)
@@ -110,7 +113,11 @@ func newWorldOf(t *testing.T, topology wan.Topology, regions []string, perRegion
 	})
 	for _, region := range regions {
 		for i := 1; i <= perRegion; i++ {
-			w.nodes = append(w.nodes, w.newNode(t, fmt.Sprint(region, i), w.network.Site(region), i))
+			roles := allPlanes
+			if i <= len(planes) {
+				roles = planes[i-1]
+			}
+			w.nodes = append(w.nodes, w.newNode(t, fmt.Sprint(region, i), w.network.Site(region), i, roles))
 		}
 	}
 	w.nodes[0].start(t, "")
@@ -129,10 +136,10 @@ func newWorldOf(t *testing.T, topology wan.Topology, regions []string, perRegion
 }
 
 // newNode configures a node as host number i of a site.
-func (w *world) newNode(t *testing.T, name string, site *wan.Site, i int) *node {
+func (w *world) newNode(t *testing.T, name string, site *wan.Site, i int, planes string) *node {
 	t.Helper()
 	n := &node{w: w, name: name, site: site, address: site.Host(i).String(), file: filepath.Join(w.dir, name+".yaml")}
-	text := fmt.Sprintf(configuration, name, site.Name(), n.address, filepath.Join(w.dir, name), level())
+	text := fmt.Sprintf(configuration, name, site.Name(), n.address, filepath.Join(w.dir, name), planes, level())
 	if err := os.WriteFile(n.file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

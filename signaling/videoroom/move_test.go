@@ -292,8 +292,11 @@ func TestSubscriberMoves(t *testing.T) {
 				s.publish(1, 7, "audio", "simulcast", "data")
 				s.publish(2, 8, "video", "data")
 				view := s.watch(0, m{"use_msid": true, "streams": []any{
-					m{"feed": 7, "mid": "0", "crossrefid": "a"}, m{"feed": 7, "mid": "1", "substream": 1, "fallback": 500000, "min_delay": 2, "max_delay": 4},
-					m{"feed": 7, "mid": "2"}, m{"feed": 8, "mid": "0"}, m{"feed": 8, "mid": "1"},
+					m{"feed": 7, "mid": "0", "crossrefid": "a"},
+					m{"feed": 7, "mid": "1", "substream": 1, "fallback": 500000, "min_delay": 2, "max_delay": 4},
+					m{"feed": 7, "mid": "2"},
+					m{"feed": 8, "mid": "0"},
+					m{"feed": 8, "mid": "1"},
 				}})
 				s.ok(view, m{"request": "configure", "streams": []any{m{"mid": "3", "send": false}}}, nil)
 				s.ok(view, m{"request": "pause"}, nil)

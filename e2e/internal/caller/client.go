@@ -291,6 +291,12 @@ func (c *Client) Claim(ctx context.Context) error {
 	return nil
 }
 
+// ClaimAt is [Client.Claim] at another node.
+func (c *Client) ClaimAt(ctx context.Context, url string) error {
+	c.url = url
+	return c.Claim(ctx)
+}
+
 // Handle is an attachment to a plugin.
 type Handle struct {
 	client *Client
