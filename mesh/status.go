@@ -53,7 +53,12 @@ func (m *Mesh) Nodes() []Status {
 }
 
 // Pulled returns the streams that come to this node from others.
-func (m *Mesh) Pulled(ctx context.Context) []pull.Pulled { return m.puller.Pulled(ctx) }
+func (m *Mesh) Pulled(ctx context.Context) []pull.Pulled {
+	if m.puller == nil {
+		return nil
+	}
+	return m.puller.Pulled(ctx)
+}
 
 // Stats is what was counted.
 type Stats struct {
@@ -66,9 +71,11 @@ type Stats struct {
 
 // Stats returns what was counted so far.
 func (m *Mesh) Stats() Stats {
-	return Stats{
-		Members: m.cluster.Stats(), Links: m.links.Stats(), Rooms: m.rooms.Metrics(), Streams: m.puller.Metrics(), Messages: m.post.Stats(),
+	s := Stats{Members: m.cluster.Stats(), Links: m.links.Stats(), Rooms: m.rooms.Metrics(), Streams: new(pull.Metrics)}
+	if m.puller != nil {
+		s.Streams, s.Messages = m.puller.Metrics(), m.post.Stats()
 	}
+	return s
 }
 
 // Flow says how many streams pass between this node and others.
@@ -86,7 +93,7 @@ func (m *Mesh) Flow() Flow {
 	m.mu.RLock()
 	running := m.serving != nil
 	m.mu.RUnlock()
-	if !running {
+	if !running || m.puller == nil {
 		return Flow{} // nobody would answer
 	}
 	return flow(m.puller.Rows())

@@ -140,10 +140,29 @@ func (n *Node) tellLoad(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			n.cluster.Update(func(m *member.Node) { m.State = member.Draining })
+			n.handOver()
 			return nil
 		case <-clock.C:
 			share := n.load.Load().Share
 			n.cluster.Update(func(m *member.Node) { m.Load = min(max(share, 0), 1) })
+		}
+	}
+}
+
+// handOverTime is how long a node that stops goes on to pass streams on to others, which look for another way meanwhile, and at most
+// half of the time that stopping may take.
+const handOverTime = 4 * time.Second
+
+// handOver waits until no other node takes streams from this one any more.
+func (n *Node) handOver() {
+	deadline := time.After(min(handOverTime, n.cfg.Node.StopTimeout/2))
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for n.mesh.Flow().Exports > 0 {
+		select {
+		case <-look.C:
+		case <-deadline:
+			return
 		}
 	}
 }

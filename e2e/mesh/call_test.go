@@ -64,7 +64,7 @@ func (w *world) callIn(t *testing.T, room int) *call {
 	return c
 }
 
-// merge returns an object with the members of both.
+// merge adds the members of an object to another, and returns that.
 func merge(a, b caller.M) caller.M {
 	maps.Copy(a, b)
 	return a

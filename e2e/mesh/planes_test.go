@@ -14,6 +14,13 @@ import (
 func TestPlanes(t *testing.T) {
 	w := newWorldOf(t, wan.Topology{Sites: []wan.SiteConfig{{Name: "one", Hosts: 3}}}, []string{"one"}, 3, "signaling", "signaling", "media")
 	first, second, media := w.nodes[0], w.nodes[1], w.nodes[2]
+	for _, n := range w.nodes { // whatever they lack
+		for _, path := range []string{"/metrics", "/api/v1/status", "/api/v1/nodes", "/api/v1/rooms", "/api/v1/streams"} {
+			if _, err := n.get(path); err != nil {
+				t.Errorf("%s: %v", n.name, err)
+			}
+		}
+	}
 	const room = 12
 	publisher, viewer := first.open(t), first.open(t)
 	ask(t, publisher, caller.VideoRoom, caller.M{"request": "create", "room": room})
