@@ -96,6 +96,7 @@ func New(cfg Config) (*Mesh, error) {
 	m.rooms = room.New(room.Config{Self: m.self, Call: m.links.Call, Notify: m.notify, Store: cfg.Store, Log: cfg.Log})
 	if cfg.Media != nil {
 		if err := m.carry(cfg, media); err != nil {
+			m.closeLinks()
 			return nil, err
 		}
 	}
@@ -199,10 +200,15 @@ func (m *Mesh) Run(ctx context.Context) error {
 
 // Close releases what [New] took, the membership included, of a mesh that is never run.
 func (m *Mesh) Close() {
+	m.closeLinks()
+	m.cluster.Close()
+}
+
+// closeLinks closes the ports of links that are never run.
+func (m *Mesh) closeLinks() {
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = m.links.Run(over)
-	m.cluster.Close()
 }
 
 // Rooms returns the rooms of the mesh.

@@ -30,7 +30,8 @@
 // that makes a tree; nodes that cannot reach each other are in one room through a third, and two halves of a partition are one room as soon
 // as the two firsts hear each other. Entries whose way was lost stay for 2.5 seconds, in which everybody has told the next one, so users do
 // not see others go and come. Entries of nodes that are not members are held back, and go at once when membership says that a
-// node is dead.
+// node is dead. A node that hears none of those that should keep the room, though they live as far as it knows, was cut off with its part of
+// the mesh: until membership says so it cannot know who else is there, and keeps what it has.
 //
 // If two have the same id, the older claim has it (clock, then node id), and the younger participant's watcher is told that it is
 // lost. That is decided where the younger one lives, as soon as it learns of the older one.

@@ -177,14 +177,37 @@ func (r *roster) clearLater(d time.Duration) {
 	}
 }
 
-// clearLimbo drops those whose time is over.
+// adrift says whether this node stands alone because those that should keep the room live, as far as is known, and cannot be heard:
+// after a part of the mesh was cut off, until that is known. Others may be in the same position, and have no way to tell what they have.
+func (r *roster) adrift() bool {
+	o := r.c.ranking.first(r.hash, replicas)
+	silent := false
+	for _, id := range o.list() {
+		switch {
+		case id == r.c.self:
+			return silent
+		case r.c.usable(id):
+			return false
+		}
+		silent = true
+	}
+	return silent
+}
+
+// clearLimbo drops those whose time is over. While the node is adrift nobody's time is, but for those whose node is gone.
 func (r *roster) clearLimbo() {
 	r.clearing = nil
 	var next time.Time
+	adrift := r.adrift()
 	for _, id := range sorted(r.seats) {
 		s := r.seats[id]
 		if s == nil {
 			continue
+		}
+		for i := range s.offers {
+			if o := &s.offers[i]; adrift && o.src == r.limbo && r.c.alive(o.entry.home) {
+				o.until = r.c.now.Add(linger)
+			}
 		}
 		n := len(s.offers)
 		s.offers = slices.DeleteFunc(s.offers, func(o offer) bool {
