@@ -2,7 +2,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
@@ -16,6 +16,7 @@ const program = process.env.CARDEA_BIN ?? join(root, 'bin/cardea');
 // supported says what is missing for regions on this machine, '' for nothing.
 export function supported() {
   if (process.getuid() !== 0) return 'needs root';
+  if (!existsSync('/dev/net/tun')) return 'needs /dev/net/tun';
   for (const command of ['ip', 'nsenter', 'go']) {
     try {
       execFileSync('which', [command], { stdio: 'ignore' });
