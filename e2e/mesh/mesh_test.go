@@ -34,6 +34,7 @@ func TestMesh(t *testing.T) {
 	}{
 		{"everybody hears everybody", (*world).testSteady, false},
 		{"one crossing", (*world).testCrossing, false},
+		{"lossy ocean", (*world).testLoss, false},
 		{"rooms", (*world).testRooms, false},
 		{"limit", (*world).testLimit, false},
 		{"moderation", (*world).testModeration, false},
