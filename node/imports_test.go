@@ -95,7 +95,7 @@ var bans = []ban{
 	{
 		"cardea/mesh/route", true,
 		[]string{"cardea/..."},
-		[]string{"cardea/relay/link/..."},
+		[]string{"cardea/relay/link/...", "cardea/mesh/rendezvous"},
 		"the way through the mesh follows from measurements alone",
 	},
 	{

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"cardea/mesh/rendezvous"
 	"cardea/relay/link"
 	"cardea/relay/link/wire"
 )
@@ -167,7 +168,7 @@ func (c *core) sure(rec *record) bool {
 // earlier rooms of the id have ended, too.
 func (c *core) fetch(id string, done func(ended stamp, err error)) {
 	var left []link.NodeID
-	o := c.ranking.first(hashID(id), replicas)
+	o := c.ranking.first(rendezvous.Hash(id), replicas)
 	for _, n := range o.list() {
 		if n != c.self {
 			left = append(left, n)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"cardea/mesh/rendezvous"
 	"cardea/relay/link"
 	"cardea/relay/link/wire"
 )
@@ -320,7 +321,7 @@ func (c *core) keeper(room string) link.NodeID {
 	} else if r != nil {
 		return c.self
 	}
-	if o := c.ranking.first(hashID(room), 1); o.n > 0 {
+	if o := c.ranking.first(rendezvous.Hash(room), 1); o.n > 0 {
 		return o.nodes[0]
 	}
 	return ""

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"cardea/mesh/rendezvous"
 	"cardea/relay/link"
 	"cardea/relay/link/wire"
 )
@@ -33,7 +34,7 @@ func (n *simNode) ranking(room string) []link.NodeID {
 	left := append(ranking(nil), n.core.ranking...)
 	var ids []link.NodeID
 	for len(left) > 0 {
-		o := left.first(hashID(room), 1)
+		o := left.first(rendezvous.Hash(room), 1)
 		ids = append(ids, o.nodes[0])
 		for i := range left {
 			if left[i].id == o.nodes[0] {

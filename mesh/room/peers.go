@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"cardea/mesh/rendezvous"
 	"cardea/relay/link"
 )
 
@@ -25,7 +26,7 @@ type peer struct {
 func (c *core) peer(id link.NodeID) *peer {
 	p := c.peers[id]
 	if p == nil && (len(c.peers) < c.limits.peers) && len(id) <= maxNodeID && id != "" {
-		p = &peer{c: c, id: id, hash: hashID(string(id))}
+		p = &peer{c: c, id: id, hash: rendezvous.Hash(string(id))}
 		p.lane.init(c.now)
 		c.peers[id] = p
 	}

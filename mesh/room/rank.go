@@ -1,28 +1,12 @@
 package room
 
 import (
+	"cardea/mesh/rendezvous"
 	"cardea/relay/link"
 )
 
 // replicas is how many nodes keep a room's record.
 const replicas = 3
-
-// hashID returns the hash of a room's or a node's id by which rooms are spread over nodes: FNV-1a, and its bits mixed. Every version of
-// the program must compute the same.
-func hashID(id string) uint64 {
-	h := uint64(14695981039346656037)
-	for i := range len(id) {
-		h = (h ^ uint64(id[i])) * 1099511628211
-	}
-	return mix(h)
-}
-
-// mix is the finalizer of SplitMix64: each bit of x changes half of the result's.
-func mix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
 
 // member is a node that may hold records.
 type member struct {
@@ -56,7 +40,7 @@ func (o *order) index(id link.NodeID) int {
 func (k ranking) first(room uint64, n int) (o order) {
 	var weights [2 * replicas]uint64
 	for i := range k {
-		w := mix(room ^ k[i].hash)
+		w := rendezvous.Weight(room, k[i].hash)
 		at := o.n
 		for at > 0 && (weights[at-1] < w || weights[at-1] == w && o.nodes[at-1] > k[i].id) {
 			at--

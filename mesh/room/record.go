@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"cardea/mesh/rendezvous"
 	"cardea/relay/link"
 	"cardea/relay/link/wire"
 )
@@ -65,13 +66,13 @@ type recordMessage struct {
 
 // seal computes what is derived.
 func (r *record) seal() *record {
-	r.hash = hashID(r.id)
+	r.hash = rendezvous.Hash(r.id)
 	h := r.hash
 	for _, b := range [...][]byte{r.value, []byte(r.node), []byte(r.origin)} {
-		h = mix(h ^ hashID(string(b)))
+		h = rendezvous.Mix(h ^ rendezvous.Hash(string(b)))
 	}
 	for _, n := range [...]uint64{r.stamp, r.born, r.ended, flag(r.permanent)<<1 | flag(r.dead)} {
-		h = mix(h ^ n)
+		h = rendezvous.Mix(h ^ n)
 	}
 	r.sum = h
 	return r

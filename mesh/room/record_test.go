@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"cardea/mesh/rendezvous"
 	"cardea/relay/link"
 	"cardea/relay/link/wire"
 )
@@ -147,7 +148,7 @@ func TestClock(t *testing.T) {
 func TestRanking(t *testing.T) {
 	var k ranking
 	for _, id := range simIDs(20) {
-		k = append(k, member{id, hashID(string(id))})
+		k = append(k, member{id, rendezvous.Hash(string(id))})
 	}
 	pinned := map[string]string{
 		"videoroom/1234": "[node000000000001 node000000000010 node000000000015]",
@@ -155,14 +156,14 @@ func TestRanking(t *testing.T) {
 		"audiobridge/ä":  "[node000000000002 node000000000004 node000000000010]",
 	}
 	for room, want := range pinned {
-		o := k.first(hashID(room), replicas)
+		o := k.first(rendezvous.Hash(room), replicas)
 		if got := fmt.Sprint(o.list()); got != want {
 			t.Errorf("%s is kept by %s", room, got)
 		}
 	}
 	held := map[link.NodeID]int{}
 	for i := range 20000 {
-		room := hashID(fmt.Sprint(i))
+		room := rendezvous.Hash(fmt.Sprint(i))
 		o := k.first(room, replicas)
 		for _, id := range o.list() {
 			held[id]++

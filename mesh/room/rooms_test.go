@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"cardea/mesh/rendezvous"
 	"cardea/relay/link"
 )
 
@@ -493,7 +494,7 @@ func TestUnreachable(t *testing.T) {
 		mine, others := "", ""
 		for i := 0; mine == "" || others == ""; i++ {
 			id := fmt.Sprint("a/", i)
-			o := w.nodes[ids[0]].core.ranking.first(hashID(id), replicas)
+			o := w.nodes[ids[0]].core.ranking.first(rendezvous.Hash(id), replicas)
 			switch o.index(ids[0]) {
 			case 0:
 				mine = id

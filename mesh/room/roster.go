@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"cardea/mesh/rendezvous"
 	"cardea/relay/link"
 )
 
@@ -109,7 +110,7 @@ func (c *core) newRoster(id string) *roster {
 		return nil
 	}
 	r := &roster{
-		c: c, id: id, hash: hashID(id), seats: map[string]*seat{}, downs: map[link.NodeID]*feed{}, ups: map[link.NodeID]*feed{},
+		c: c, id: id, hash: rendezvous.Hash(id), seats: map[string]*seat{}, downs: map[link.NodeID]*feed{}, ups: map[link.NodeID]*feed{},
 		own: &source{kind: fromSelf, given: map[string]*entry{}}, limbo: &source{kind: fromLimbo, given: map[string]*entry{}},
 		claims: map[string]stamp{}, reserved: map[string]reservation{}, leaving: map[link.NodeID]*timer{},
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"cardea/mesh/rendezvous"
 	"cardea/relay/link"
 )
 
@@ -530,6 +531,6 @@ func cluster(t testing.TB, seed uint64, n int) (*sim, []link.NodeID) {
 
 // keepers returns who is to keep a room, by the ranking of a node.
 func (n *simNode) keepers(room string) []link.NodeID {
-	o := n.core.ranking.first(hashID(room), replicas)
+	o := n.core.ranking.first(rendezvous.Hash(room), replicas)
 	return slices.Clone(o.list())
 }

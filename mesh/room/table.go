@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"cardea/mesh/rendezvous"
 	"cardea/relay/link"
 )
 
@@ -44,7 +45,7 @@ func (t *table) init() {
 	t.sums = map[link.NodeID]*sums{}
 }
 
-func (t *table) get(id string) *record { return t.records[bucketOf(hashID(id))][id] }
+func (t *table) get(id string) *record { return t.records[bucketOf(rendezvous.Hash(id))][id] }
 
 // live returns the record of a room that exists.
 func (t *table) live(id string) *record {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/hashicorp/serf/coordinate"
 
-	"cardea/relay/link"
+	"cardea/mesh/rendezvous"
 )
 
 // NearRTT is the round trip below which nodes without a region's name count as one region.
@@ -96,22 +96,6 @@ func firstNear(n *node, among []*node) *node {
 	return nil
 }
 
-// hashID returns the hash of an id from which orders are made: FNV-1a, its bits mixed. Every version must compute the same.
-func hashID(id link.NodeID) uint64 {
-	h := uint64(14695981039346656037)
-	for i := range len(id) {
-		h = (h ^ uint64(id[i])) * 1099511628211
-	}
-	return mix(h)
-}
-
-// mix is the finalizer of SplitMix64.
-func mix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
 // places is how many nodes of a region have a place of their own in its order.
 const places = 3
 
@@ -129,7 +113,7 @@ type order struct {
 
 // add puts a node where it belongs, if suits says that it may be there; it is asked only if the node has the hash for it.
 func (o *order) add(n *node, origin uint64, suits func(*node) bool) {
-	w := mix(origin ^ n.hash)
+	w := rendezvous.Weight(origin, n.hash)
 	at := o.n
 	for at > 0 && (o.weights[at-1] < w || o.weights[at-1] == w && o.nodes[at-1].ID > n.ID) {
 		at--

@@ -11,12 +11,13 @@ import (
 
 	"github.com/hashicorp/serf/coordinate"
 
+	"cardea/mesh/rendezvous"
 	"cardea/relay/link"
 )
 
 // TestOrder pins the order of a region's nodes: all versions of the program must agree on it.
 func TestOrder(t *testing.T) {
-	if got := hashID("mfzwizltoqqho2lu"); got != 0x82e9d8b75eb4b37c {
+	if got := rendezvous.Hash("mfzwizltoqqho2lu"); got != 0x82e9d8b75eb4b37c {
 		t.Errorf("hash is %#x", got)
 	}
 	table := newTable("me@b", "b1@b", "b2@b", "b3@b", "b4@b!", "a1@a", "a2@a")

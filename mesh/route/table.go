@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/serf/coordinate"
 
+	"cardea/mesh/rendezvous"
 	"cardea/relay/link"
 )
 
@@ -106,7 +107,7 @@ func (t *Table) SetNodes(nodes []Node) {
 	t.nodes = make(map[link.NodeID]*node, len(nodes)+1)
 	for _, n := range append([]Node{{ID: t.self.ID}}, nodes...) {
 		n.Coordinate = usable(n.Coordinate)
-		fresh := &node{Node: n, hash: hashID(n.ID)}
+		fresh := &node{Node: n, hash: rendezvous.Hash(string(n.ID))}
 		if old := before[n.ID]; old != nil {
 			fresh.known = old.known
 		}
