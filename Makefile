@@ -43,7 +43,8 @@ e2e: build ## tests with real browsers and Janus's own client library
 	@e2e/setup.sh npm
 	npm test --silent --prefix e2e
 
-soak: ## clients come and go for CHURN (10m), and the node must be afterwards what it was before; then a mesh is restarted node by node
+soak: ## rooms through 5,000 simulated disasters; a mesh restarted node by node; clients come and go for CHURN (10m), and the node must be afterwards what it was before
+	CHAOS=5000 go test -count 1 -timeout 1h -run '^TestChaos$$' ./mesh/room
 	MESH_SOAK=1 go test -count 1 -timeout 1h -v -run '^TestMesh$$' ./e2e/mesh
 	CHURN=$(or $(CHURN),10m) go test -count 1 -timeout 24h -v -run '^TestChurn$$' ./e2e/churn
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -266,10 +268,13 @@ func (c *chaos) check() (errs error) {
 	return errs
 }
 
-// TestChaos checks after each disturbance and repair that everybody agrees with everybody.
+// TestChaos checks after each disturbance and repair that everybody agrees with everybody. CHAOS is the number of its seeds, for a long
+// search.
 func TestChaos(t *testing.T) {
 	seeds := uint64(100)
-	if testing.Short() {
+	if more, err := strconv.ParseUint(os.Getenv("CHAOS"), 10, 64); err == nil {
+		seeds = more
+	} else if testing.Short() {
 		seeds = 20
 	}
 	var disturbances int

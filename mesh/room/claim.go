@@ -1,6 +1,7 @@
 package room
 
 import (
+	"bytes"
 	"maps"
 	"time"
 
@@ -116,6 +117,9 @@ func (c *core) set(now time.Time, v *view, participant string, payload []byte) {
 		delete(v.put, participant)
 		v.lost(participant)
 		return
+	}
+	if old != nil && bytes.Equal(old.payload, payload) {
+		return // nobody need be told what is known
 	}
 	at := c.clock.next(c.now)
 	e := &entry{participant: participant, home: c.self, claim: at, version: at, payload: payload}

@@ -30,7 +30,7 @@ type feed struct {
 
 func (r *roster) newFeed(p *peer, up bool) *feed {
 	if len(p.feeds) == 0 {
-		p.heard = p.c.now // the conversation begins: until now nobody had to say anything
+		p.heard, p.spoke = p.c.now, p.c.now // the conversation begins: until now nobody had to say anything
 	}
 	f := &feed{roster: r, peer: p, up: up}
 	f.src = &source{peer: p.id, kind: fromBelow, given: map[string]*entry{}}

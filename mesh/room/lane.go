@@ -32,7 +32,8 @@ type lane struct {
 	// what comes in
 	inEpoch  uint64
 	inSeq    uint64
-	heard    time.Time
+	heard    time.Time // anything
+	spoke    time.Time // a notice with a number, of which a node that follows sends one each pingEvery
 	owesAck  bool
 	owesLost bool
 	credit   int       // bytes that may be read now
@@ -66,7 +67,7 @@ const noticeSize = 32 << 10
 const resetEvery = 200 * time.Millisecond
 
 func (l *lane) init(now time.Time) {
-	l.heard, l.credited, l.feeds = now, now, map[feedKey]*feed{}
+	l.heard, l.spoke, l.credited, l.feeds = now, now, now, map[feedKey]*feed{}
 	l.credit = 1 << 20
 }
 
@@ -126,7 +127,7 @@ func (c *core) notice(now time.Time, from link.NodeID, payload []byte) {
 		p.ready()
 		return
 	}
-	p.inSeq = m.Seq
+	p.inSeq, p.spoke = m.Seq, p.c.now
 	for i := range m.Items {
 		p.item(&m.Items[i])
 	}
@@ -361,6 +362,13 @@ func (p *peer) look() {
 		}
 	case quiet >= silence:
 		p.hush()
+	case p.followed() && p.c.now.Sub(p.spoke) >= silence:
+		// It lives and does not say what a follower says: it was restarted and knows nothing of what it followed. Should its notices be late
+		// only, then the new beginning has it follow again.
+		p.dropFeeds()
+		p.resetOut()
+		p.ping()
+		p.c.reroute()
 	case p.follows() && p.c.now.Sub(p.sent) >= pingEvery:
 		p.ping()
 		if quiet > silence/2 {
@@ -389,6 +397,16 @@ func (p *peer) warm() {
 func (p *peer) follows() bool {
 	for k := range p.feeds {
 		if k.up {
+			return true
+		}
+	}
+	return false
+}
+
+// followed says whether the other follows this node in some room.
+func (p *peer) followed() bool {
+	for k := range p.feeds {
+		if !k.up {
 			return true
 		}
 	}

@@ -133,6 +133,46 @@ func TestNodeDies(t *testing.T) {
 	}
 }
 
+// TestRestartedAtOnce has a node come back before anybody noticed that it was gone, with other business to talk about: what it had in
+// the room before ends all the same.
+func TestRestartedAtOnce(t *testing.T) {
+	for seed := range uint64(20) {
+		s, ids := cluster(t, seed, 5)
+		s.must(func(done func(error)) { s.nodes[ids[0]].create("a/1", "record", false, done) })
+		users := map[link.NodeID]*simView{}
+		for _, id := range ids {
+			users[id] = s.nodes[id].open("a/1")
+			s.run(time.Second)
+			users[id].set("p"+string(id), "here")
+		}
+		s.run(time.Second)
+		dead := ids[s.rand.IntN(len(ids))]
+		delete(users, dead)
+		s.kill(dead)
+		s.run(50 * time.Millisecond)
+		s.add(dead)
+		for range 10 {
+			s.nodes[dead].create("a/2", "other", false, func(error) {})
+			for _, id := range ids { // who hears it knows that it lives
+				s.nodes[dead].input(func(c *core, _ time.Time) {
+					if id != dead {
+						c.call(id, KindFetch, &fetchMessage{ID: "a/2"}, time.Second, func([]byte, error) {})
+					}
+				})
+			}
+			s.run(500 * time.Millisecond)
+		}
+		for id, u := range users {
+			if _, ok := u.there["p"+string(dead)]; ok {
+				t.Errorf("seed %d: %s sees a ghost", seed, id)
+			}
+			if len(u.there) != len(ids)-2 {
+				t.Errorf("seed %d: %s sees %v", seed, id, u.there)
+			}
+		}
+	}
+}
+
 // TestPartition lets both sides go on and merges them.
 func TestPartition(t *testing.T) {
 	for seed := range uint64(20) {

@@ -168,9 +168,9 @@ func (s *sim) kill(id link.NodeID) {
 	n := s.nodes[id]
 	n.up = false
 	n.gen++
-	for k, l := range s.links {
+	for _, k := range sortedPairs(s.links) {
 		if k[0] == id || k[1] == id {
-			s.breakLink(k, l, s.between(0, 3*time.Second))
+			s.breakLink(k, s.links[k], s.between(0, 3*time.Second))
 		}
 	}
 	s.members()
