@@ -50,6 +50,8 @@ const (
 	probeEvery = 500 * time.Millisecond
 	// trustAfter is how long a node must have been heard again until it is followed again.
 	trustAfter = 500 * time.Millisecond
+	// stuckAfter is how long nothing may be acknowledged, while the node is heard, until what was said counts as lost.
+	stuckAfter = 5 * time.Second
 	// linger is how long entries stay whose way here was lost: until everybody has told the next keeper. Together with silence it
 	// is how long a participant can be seen that is gone.
 	linger = 2500 * time.Millisecond

@@ -23,6 +23,7 @@ type lane struct {
 	seq      uint64
 	inflight []flight
 	bytes    int       // in flight
+	progress time.Time // something was acknowledged, or there was nothing to
 	sent     time.Time // the last notice
 	hold     time.Time // no new epoch before
 	queue    []*feed
@@ -158,7 +159,7 @@ func (p *peer) acknowledged(m *noticeMessage) {
 		n++
 	}
 	if n > 0 {
-		p.inflight = slices.Delete(p.inflight, 0, n)
+		p.inflight, p.progress = slices.Delete(p.inflight, 0, n), p.c.now
 		p.ready()
 	}
 }
@@ -243,6 +244,9 @@ func (p *peer) send(items []itemMessage) {
 	}
 	payload := wire.Marshal(&m)
 	if items != nil {
+		if len(p.inflight) == 0 {
+			p.progress = p.c.now
+		}
 		p.inflight = append(p.inflight, flight{p.seq, len(payload)})
 		p.bytes += len(payload)
 	}
@@ -369,6 +373,10 @@ func (p *peer) look() {
 		p.resetOut()
 		p.ping()
 		p.c.reroute()
+	case len(p.inflight) > 0 && p.c.now.Sub(p.progress) >= stuckAfter:
+		// The last of what was said is missing there, and nothing followed by which that would show.
+		p.c.m.Resets.Add(1)
+		p.resetOut()
 	case p.follows() && p.c.now.Sub(p.sent) >= pingEvery:
 		p.ping()
 		if quiet > silence/2 {

@@ -173,6 +173,31 @@ func TestRestartedAtOnce(t *testing.T) {
 	}
 }
 
+// TestLastNoticeLost loses the last thing that a keeper says, on a link that goes on, so that no gap shows it.
+func TestLastNoticeLost(t *testing.T) {
+	s, ids := cluster(t, 1, 4)
+	s.must(func(done func(error)) { s.nodes[ids[0]].create("a/1", "record", false, done) })
+	keeper := s.nodes[ids[0]].keepers("a/1")[0]
+	var users []*simView
+	for _, id := range ids {
+		if id != keeper {
+			users = append(users, s.nodes[id].open("a/1"))
+			s.run(time.Second)
+		}
+	}
+	s.run(time.Second)
+	s.drop = func(from, to link.NodeID) bool { return from == keeper && to == users[1].node.id }
+	users[0].set("p", "here")
+	s.run(200 * time.Millisecond)
+	s.drop = nil
+	s.run(stuckAfter + time.Second)
+	for _, u := range users[1:] {
+		if u.there["p"] != "here" {
+			t.Errorf("%s was never told", u.node.id)
+		}
+	}
+}
+
 // TestPartition lets both sides go on and merges them.
 func TestPartition(t *testing.T) {
 	for seed := range uint64(20) {

@@ -25,7 +25,8 @@ type sim struct {
 	links   map[[2]link.NodeID]*simLink
 	part    map[link.NodeID]int // side of the partition
 	cut     map[[2]link.NodeID]bool
-	lossy   bool // notices are not kept while a link is dialled
+	lossy   bool                            // notices are not kept while a link is dialled
+	drop    func(from, to link.NodeID) bool // of notices on a link that lives
 	bytes   int
 	notices int
 	calls   map[link.Kind]int
@@ -58,8 +59,15 @@ type simLink struct {
 	up      bool
 	dialing bool
 	gen     int
-	queue   []func() // notices until it is up
-	last    map[link.NodeID]time.Time
+	queue   []func()                    // notices until it is up
+	flight  map[link.NodeID][]simNotice // under way, in order, by sender
+}
+
+// simNotice is a notice under way. It arrives in its turn, or never if the link breaks before.
+type simNotice struct {
+	at      time.Time
+	gen     int
+	deliver func()
 }
 
 type simNode struct {
@@ -129,7 +137,7 @@ func (s *sim) link(a, b link.NodeID) *simLink {
 	k := pair(a, b)
 	l := s.links[k]
 	if l == nil {
-		l = &simLink{delay: s.between(time.Millisecond, 110*time.Millisecond), last: map[link.NodeID]time.Time{}}
+		l = &simLink{delay: s.between(time.Millisecond, 110*time.Millisecond), flight: map[link.NodeID][]simNotice{}}
 		s.links[k] = l
 	}
 	return l
@@ -396,6 +404,27 @@ func (n *simNode) send(o *output) {
 	})
 }
 
+// arrive delivers what is due. What cannot get through is sent again, as a link does until it is given up.
+func (s *sim) arrive(from, to link.NodeID) {
+	l := s.link(from, to)
+	for len(l.flight[from]) > 0 {
+		first := l.flight[from][0]
+		if first.gen == l.gen {
+			if first.at.After(s.now) {
+				return
+			}
+			if !s.reach(from, to) {
+				s.after(100*time.Millisecond, func() { s.arrive(from, to) })
+				return
+			}
+		}
+		l.flight[from] = l.flight[from][1:]
+		if first.gen == l.gen {
+			first.deliver()
+		}
+	}
+}
+
 func (n *simNode) notify(o *output) {
 	s := n.s
 	if s.nodes[o.to] == nil {
@@ -403,17 +432,16 @@ func (n *simNode) notify(o *output) {
 	}
 	l, gen := s.link(n.id, o.to), n.gen
 	deliver := func() {
-		linkGen, toGen := l.gen, s.nodes[o.to].gen
-		at := s.now.Add(l.delay)
-		if last := l.last[n.id]; at.Before(last) {
-			at = last
+		if s.drop != nil && s.drop(n.id, o.to) {
+			return
 		}
-		l.last[n.id] = at
-		s.after(at.Sub(s.now), func() {
-			if l.gen == linkGen && s.reach(n.id, o.to) && s.nodes[o.to].gen == toGen && n.gen == gen {
+		toGen := s.nodes[o.to].gen
+		l.flight[n.id] = append(l.flight[n.id], simNotice{s.now.Add(l.delay), l.gen, func() {
+			if s.nodes[o.to].gen == toGen && n.gen == gen {
 				s.nodes[o.to].input(func(c *core, now time.Time) { c.notice(now, n.id, o.payload) })
 			}
-		})
+		}})
+		s.after(l.delay, func() { s.arrive(n.id, o.to) })
 	}
 	if l.up {
 		deliver()
