@@ -79,6 +79,7 @@ func (n *Node) exportMembership() {
 		counter("cardea_mesh_admissions_refused_total", "Requests of strangers that were refused. Rising: an invitation that is wrong, expired or used up, or somebody who guesses.", func(s S) float64 { return float64(s.Refused) }),
 		counter("cardea_mesh_admissions_strange_total", "Connections to the admission port whose TLS handshake failed. Rising: the port is scanned.", func(s S) float64 { return float64(s.Strange) }),
 		counter("cardea_mesh_connections_limited_total", "TCP connections to the gossip and admission ports beyond what is served. Rising: one of them is flooded.", func(s S) float64 { return float64(s.Limited) }),
+		counter("cardea_mesh_gossip_rubbish_total", "Packets and connections to the gossip port that could not be read. Strangers may send what they like; many: a node with another key, or a flood.", func(s S) float64 { return float64(s.Rubbish) }),
 		counter("cardea_mesh_metadata_forged_total", "Metadata that was not its node's, not a member's, or out of date. A few come with restarts; rising: a node with the gossip key lies.", func(s S) float64 { return float64(s.Forged) }),
 	))
 }

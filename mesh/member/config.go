@@ -68,4 +68,5 @@ type Stats struct {
 	Strange  uint64 // connections whose TLS handshake failed
 	Limited  uint64 // connections beyond what is served at once or in a second, to either port
 	Forged   uint64 // metadata that was not its node's, not a member's, or out of date
+	Rubbish  uint64 // packets and connections to the gossip port that could not be read: without the key, mostly
 }

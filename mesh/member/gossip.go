@@ -65,7 +65,7 @@ func (c *Cluster) gossip(ctx context.Context, host string) error {
 	cfg.UDPBufferSize = gossipPacket
 	cfg.TCPTimeout = streamTime
 	cfg.EnableCompression = false // metadata is mostly keys and signatures
-	log := newGossipLog(c.log)
+	log := newGossipLog(c.log, &c.counters.rubbish)
 	cfg.Logger = slog.NewLogLogger(log, slog.LevelInfo)
 	d := &delegate{c}
 	cfg.Delegate, cfg.Events, cfg.Alive, cfg.Conflict, cfg.Ping = d, d, d, d, d

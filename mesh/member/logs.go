@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/time/rate"
 )
@@ -12,11 +13,12 @@ import (
 // worth a line in a debugging log only; the rest is bounded.
 type gossipLog struct {
 	slog.Handler
-	limit *rate.Limiter
+	limit   *rate.Limiter
+	rubbish *atomic.Uint64 // complaints that name a sender
 }
 
-func newGossipLog(log *slog.Logger) *gossipLog {
-	return &gossipLog{log.Handler(), rate.NewLimiter(1, 5)}
+func newGossipLog(log *slog.Logger, rubbish *atomic.Uint64) *gossipLog {
+	return &gossipLog{log.Handler(), rate.NewLimiter(1, 5), rubbish}
 }
 
 // Enabled lets everything pass, since levels are known later.
@@ -24,6 +26,9 @@ func (g *gossipLog) Enabled(context.Context, slog.Level) bool { return true }
 
 // Handle writes a line that begins as memberlist's do: "[WARN] memberlist: ...".
 func (g *gossipLog) Handle(ctx context.Context, r slog.Record) error {
+	if complains(r.Message) {
+		g.rubbish.Add(1)
+	}
 	level, text := gossipLevel(r.Message)
 	if !g.Handler.Enabled(ctx, level) || level > slog.LevelDebug && !g.limit.Allow() {
 		return nil
@@ -31,6 +36,11 @@ func (g *gossipLog) Handle(ctx context.Context, r slog.Record) error {
 	n := slog.NewRecord(r.Time, level, "gossip", 0)
 	n.AddAttrs(slog.String("text", clip(text, 512)))
 	return g.Handler.Handle(ctx, n)
+}
+
+// complains says whether a line is about something wrong that came from outside. memberlist has no other way to say so.
+func complains(line string) bool {
+	return (strings.HasPrefix(line, "[ERR] ") || strings.HasPrefix(line, "[WARN] ")) && strings.Contains(line, " from=")
 }
 
 // gossipLevel returns the level of a line and what it says.

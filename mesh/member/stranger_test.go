@@ -4,10 +4,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,6 +97,12 @@ func TestRubbish(t *testing.T) {
 		_, _ = io.WriteString(udp, text)
 		udp.Close()
 	}
+	eventually(t, 5*time.Second, func() string {
+		if n := a.Stats().Rubbish; n < 5 {
+			return fmt.Sprintf("%d counted", n)
+		}
+		return ""
+	})
 	together(t, nodes...)
 }
 
@@ -306,7 +314,7 @@ func TestGossipLog(t *testing.T) {
 		}
 	}
 	var out strings.Builder
-	log := slog.NewLogLogger(newGossipLog(slog.New(slog.NewTextHandler(&out, nil))), slog.LevelInfo)
+	log := slog.NewLogLogger(newGossipLog(slog.New(slog.NewTextHandler(&out, nil)), new(atomic.Uint64)), slog.LevelInfo)
 	for range 100 {
 		log.Printf("[ERR] memberlist: trouble\x1b[0m")
 		log.Printf("[DEBUG] memberlist: nothing")
