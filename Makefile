@@ -4,6 +4,7 @@ SHELL := /bin/bash
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X cardea/node.version=$(VERSION)
 LINT     := bin/golangci-lint-v2.15.0
+HELM     := bin/helm-v3.22.0
 FUZZTIME ?= 60s
 BENCH    ?= .
 SUBSCRIBERS ?= 10 50 100
@@ -14,7 +15,7 @@ ARGS     ?=
 # What "make run" adds when there is no cardea.yaml: the room that Janus's demos expect.
 DEMO := $(if $(wildcard cardea.yaml),,--videoroom-rooms '[{room: 1234, description: Demo Room, publishers: 6, notify_joining: true, audiolevel_event: true, audio_active_packets: 15, audio_level_average: 60}]')
 
-.PHONY: build run test check e2e race system soak bench microbench ocean meshcost fuzz lint generate conformance help clean
+.PHONY: build run test check e2e race system soak bench microbench ocean meshcost fuzz lint generate conformance dist deploycheck help clean
 
 build: ## build the program, one static binary: bin/cardea (what plain "make" does)
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/cardea ./node/cardea
@@ -25,14 +26,14 @@ run: build ## build and run a node here, with a page to try it; ARGS are options
 	@echo
 	@exec ./bin/cardea run --data-dir .data $(DEMO) $(ARGS)
 
-test: check race system e2e ## everything that must pass: vet, tests with the race detector, browsers. Installs what it needs
+test: check deploycheck race system e2e ## everything that must pass: vet, tests with the race detector, browsers. Installs what it needs
 
 check: ## go vet
 	go vet ./...
 
 race: ## unit tests with the race detector
 	@e2e/setup.sh gcc=gcc gcc=libc6-dev redis-server=redis-server
-	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^cardea/e2e')
+	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v -e '^cardea/e2e' -e '^cardea/deploy')
 
 system: ## whole nodes from outside, with the race detector; one package at a time, since they watch the clock
 	@e2e/setup.sh gcc=gcc gcc=libc6-dev ip=iproute2
@@ -79,6 +80,18 @@ $(LINT):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	mv bin/golangci-lint $(LINT)
 
+deploycheck: $(HELM) ## what is in deploy/: rules, dashboards, chart, unit, compose file (the first time builds helm, a minute or two)
+	@e2e/setup.sh promtool=prometheus yamllint=yamllint shellcheck=shellcheck systemd-analyze=systemd
+	go test -count 1 ./deploy
+
+$(HELM):
+	@echo "building helm v3.22.0 into bin/"
+	GOBIN=$(CURDIR)/bin go install helm.sh/helm/v3/cmd/helm@v3.22.0
+	mv bin/helm $(HELM)
+
+dist: ## archives to install from, with checksums, for amd64 and arm64: dist/
+	deploy/dist.sh '$(VERSION)'
+
 generate: build ## write what is generated: cardea.example.yaml
 	./bin/cardea check-config --sample > cardea.example.yaml.new
 	mv cardea.example.yaml.new cardea.example.yaml
@@ -91,4 +104,4 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 clean: ## remove what was built or installed into the tree
-	rm -rf bin .data e2e/node_modules
+	rm -rf bin dist .data e2e/node_modules

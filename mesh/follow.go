@@ -110,7 +110,7 @@ func (m *Mesh) unreached(now time.Time) (ids []link.NodeID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for id, at := range m.failed {
-		if now.Sub(at) > failedTime {
+		if _, again := m.dialing[id]; now.Sub(at) > failedTime && !again {
 			delete(m.failed, id)
 			continue
 		}

@@ -33,7 +33,9 @@ type homes struct {
 	peeks map[string]*peek     // rooms that are followed only for this
 	over  bool                 // no room is followed any more
 	work  sync.WaitGroup       // peeks being opened
-	open  map[string]int       // rooms by how often they are open for somebody
+	life  context.Context      //nolint:containedctx // of what opens them; ends with the mesh
+	end   context.CancelFunc
+	open  map[string]int // rooms by how often they are open for somebody
 }
 
 // peek is a room that this node follows because somebody wants its streams here while the room's users are elsewhere.
@@ -47,6 +49,7 @@ const peekTime = time.Minute
 
 func (h *homes) init() {
 	h.media, h.peeks, h.open = make(map[seat]link.NodeID), make(map[string]*peek), make(map[string]int)
+	h.life, h.end = context.WithCancel(context.Background())
 }
 
 // set notes where a participant's streams come from; "" says that it is where its session is, or not known. It tells whether
@@ -102,7 +105,7 @@ func (m *Mesh) look(name string) (open bool) {
 	p := &peek{asked: time.Now()}
 	h.peeks[name] = p
 	h.work.Go(func() {
-		r, err := m.Open(context.Background(), name, room.Watcher{}) // it waits a second at most
+		r, err := m.Open(h.life, name, room.Watcher{}) // it waits a second at most, while rooms keep time
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if err == nil && !h.over {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"cardea/mesh/detour"
 	"cardea/mesh/far"
 	"cardea/mesh/member"
 	"cardea/mesh/post"
@@ -38,7 +39,11 @@ type Config struct {
 	Grace time.Duration
 	// Store keeps permanent rooms.
 	Store room.Store
-	Log   *slog.Logger
+	// Drain obeys a member that asks this node to drain, or this node itself; nil refuses.
+	Drain func(ctx context.Context, from link.NodeID, o DrainOrder) (Drained, error)
+	// Report adds to what operators are shown of this node; nil adds nothing.
+	Report Reporter
+	Log    *slog.Logger
 }
 
 // Mesh is this node's part of the mesh. It is safe for concurrent use.
@@ -49,6 +54,7 @@ type Mesh struct {
 	rooms    *room.Rooms
 	sessions *session.Sessions
 	table    *route.Table
+	detours  *detour.Detours // of what rooms say
 	log      *slog.Logger
 
 	// Of nodes with media; else nil.
@@ -65,7 +71,7 @@ type Mesh struct {
 
 	mu      sync.RWMutex
 	live    map[link.NodeID]*link.Link
-	dialing map[link.NodeID]struct{}
+	dialing map[link.NodeID]time.Time // since when
 	failed  map[link.NodeID]time.Time // when a link could last not be made
 	dials   sync.WaitGroup
 	quit    context.CancelFunc // of dials; nil before Run
@@ -76,7 +82,7 @@ type Mesh struct {
 func New(cfg Config) (*Mesh, error) {
 	m := &Mesh{
 		self: cfg.Cluster.Self().ID, cluster: cfg.Cluster, log: cfg.Log, changed: make(chan struct{}, 1), touched: make(chan struct{}, 1), met: make(chan struct{}),
-		live: make(map[link.NodeID]*link.Link), dialing: make(map[link.NodeID]struct{}), failed: make(map[link.NodeID]time.Time),
+		live: make(map[link.NodeID]*link.Link), dialing: make(map[link.NodeID]time.Time), failed: make(map[link.NodeID]time.Time),
 	}
 	m.homes.init()
 	m.table = route.New(m.self)
@@ -93,7 +99,11 @@ func New(cfg Config) (*Mesh, error) {
 	if m.links, err = link.Listen(lc); err != nil {
 		return nil, fmt.Errorf("links: %w", err)
 	}
-	m.rooms = room.New(room.Config{Self: m.self, Call: m.links.Call, Notify: m.notify, Store: cfg.Store, Log: cfg.Log})
+	m.rooms = room.New(room.Config{Self: m.self, Call: m.call, Notify: m.notify, Store: cfg.Store, Log: cfg.Log})
+	m.detours = detour.New(detour.Config{
+		Self: m.self, Sign: cfg.Cluster.Sign, Verify: cfg.Cluster.Verify, Next: m.next, Call: m.links.Call,
+		Request: m.rooms.HandleCall, Notice: m.rooms.HandleNotice, Failed: func(to link.NodeID) { m.rooms.LinkChanged(to, false) },
+	})
 	if cfg.Media != nil {
 		if err := m.carry(cfg, media); err != nil {
 			m.closeLinks()
@@ -102,6 +112,8 @@ func New(cfg Config) (*Mesh, error) {
 	}
 	m.serve(cfg)
 	m.handle()
+	m.handleDrain(cfg.Drain)
+	m.handleReports(cfg.Report)
 	return m, nil
 }
 
@@ -123,6 +135,7 @@ func (m *Mesh) handle() {
 			return m.rooms.HandleCall(ctx, from, k, request)
 		})
 	}
+	m.links.Handle(detour.Kind, m.detours.HandleCall)
 	m.links.HandleNotice(room.KindNotice, func(l *link.Link, payload []byte) { m.rooms.HandleNotice(l.Peer(), room.KindNotice, payload) })
 	m.links.HandleNotice(route.KindRow, func(l *link.Link, payload []byte) {
 		if err := m.table.Hear(l.Peer(), payload, time.Now()); err != nil {
@@ -131,6 +144,12 @@ func (m *Mesh) handle() {
 	})
 	m.links.Watch(m.linked)
 	m.cluster.Watch(func() { token(m.changed) })
+	m.cluster.Vouch(func(id link.NodeID) bool {
+		m.mu.RLock()
+		l := m.live[id]
+		m.mu.RUnlock()
+		return l != nil && !l.Stalled()
+	})
 }
 
 // token puts a token into a channel that has room for one.
@@ -171,6 +190,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 		}
 	})
 	run("rooms", ctx, m.rooms.Run)
+	run("detours", ctx, m.detours.Run)
 	run("sessions", ctx, m.sessions.Run)
 	if m.puller != nil {
 		run("streams", ctx, m.puller.Run)
@@ -184,6 +204,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	wait.Go(func() { m.tend(ctx) })
 	<-ctx.Done()
 	m.homes.sweep(time.Now(), true)
+	m.homes.end() // rooms, once they have stopped, answer nobody who waits
 	wait.Wait()
 	m.homes.work.Wait()
 	m.quit()
@@ -222,6 +243,9 @@ func (m *Mesh) linked(l *link.Link, up bool) {
 		delete(m.failed, l.Peer())
 	} else if m.live[l.Peer()] == l {
 		delete(m.live, l.Peer())
+		if l.Stalled() {
+			m.failed[l.Peer()] = time.Now() // nothing comes that way, until a new link says otherwise
+		}
 	}
 	m.mu.Unlock()
 	m.rooms.LinkChanged(l.Peer(), up)
@@ -251,7 +275,7 @@ func (m *Mesh) dial(id link.NodeID) {
 		return
 	}
 	ctx := m.serving
-	m.dialing[id] = struct{}{}
+	m.dialing[id] = time.Now()
 	m.dials.Go(func() {
 		_, err := m.links.Link(ctx, id)
 		m.mu.Lock()
@@ -267,13 +291,46 @@ func (m *Mesh) dial(id link.NodeID) {
 	})
 }
 
-// notify sends a notice, if there is a link.
+// patience is how long a link may take to be made until what rooms say to the node goes by way of others.
+const patience = time.Second
+
+// reach returns the link to a node, nil if there is none, and whether the node is out of reach by it: nothing comes over it, or none could be
+// made when it was last tried. If there is none, one is on its way.
+func (m *Mesh) reach(id link.NodeID) (l *link.Link, cut bool) {
+	if l = m.to(id); l != nil {
+		return l, l.Stalled()
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if _, failed := m.failed[id]; failed {
+		return nil, true
+	}
+	since, dialing := m.dialing[id]
+	return nil, dialing && time.Since(since) > patience
+}
+
+// notify sends a notice, over the link that there is or, where it is cut, by way of other nodes.
 func (m *Mesh) notify(id link.NodeID, k link.Kind, payload []byte) error {
-	l := m.to(id)
+	l, cut := m.reach(id)
+	if cut {
+		if err := m.detours.Notify(id, k, payload); err == nil || l == nil {
+			return err
+		}
+	}
 	if l == nil {
 		return ErrNoLink
 	}
 	return l.Notify(k, payload)
+}
+
+// call asks a node, over the link to it or, where it is cut, by way of others.
+func (m *Mesh) call(ctx context.Context, id link.NodeID, k link.Kind, request []byte) ([]byte, error) {
+	if _, cut := m.reach(id); cut {
+		if reply, err := m.detours.Call(ctx, id, k, request); !errors.Is(err, detour.ErrNoWay) {
+			return reply, err
+		}
+	}
+	return m.links.Call(ctx, id, k, request)
 }
 
 // send sends a routed datagram to a neighbour, if there is a link. It is ordinary data to the link.

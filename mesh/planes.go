@@ -79,13 +79,20 @@ func (m *Mesh) tell(id link.NodeID, k link.Kind, payload []byte) error {
 }
 
 // choose names the media node for a client's new peer: the one that the others of its session are at, else this one, else the
-// nearest to here that takes clients, for a client talks to signaling that is near.
+// nearest to here that takes clients, for a client talks to signaling that is near. A node that drains has it only if there is no other.
 func (m *Mesh) choose(_ context.Context, w far.Wish) link.NodeID {
-	var able []member.Node
+	var able, draining []member.Node
 	for _, n := range m.cluster.Nodes() {
-		if n.Planes&member.Media != 0 && !slices.Contains(w.Not, n.ID) && (n.State == member.Ready || n.ID == m.self) {
+		switch {
+		case n.Planes&member.Media == 0 || slices.Contains(w.Not, n.ID):
+		case n.State == member.Ready:
 			able = append(able, n)
+		case n.ID == m.self:
+			draining = append(draining, n)
 		}
+	}
+	if len(able) == 0 {
+		able = draining
 	}
 	for _, favourite := range []link.NodeID{w.Beside, m.self} {
 		if slices.ContainsFunc(able, func(n member.Node) bool { return n.ID == favourite }) {

@@ -21,6 +21,15 @@ func (n *Node) addFigures(server *janus.Server, rooms *videoroom.Plugin) {
 		s.Rooms = rooms.RoomCount()
 	})
 	n.rooms = func(ctx context.Context) []console.Room { return n.roomList(ctx, rooms.Overview()) }
+	n.room = func(ctx context.Context, plugin, room string, p console.ParticipantRange) (console.RoomView, bool) {
+		if plugin != videoroom.Package {
+			return console.RoomView{}, false
+		}
+		return n.inspectRoom(ctx, rooms, room, p)
+	}
+	n.kick = func(ctx context.Context, plugin, room, participant string) error {
+		return n.expel(ctx, rooms, plugin, room, participant)
+	}
 	n.peer = func(session, handle uint64) (console.Peer, bool) {
 		id, ok := server.PeerID(session, handle)
 		if !ok {
@@ -57,7 +66,7 @@ func (n *Node) roomList(ctx context.Context, here []videoroom.RoomInfo) []consol
 	for _, i := range here {
 		known[i.ID] = i
 	}
-	list, err := videoRooms{n.mesh}.List(ctx)
+	list, err := videoRooms{mesh: n.mesh}.List(ctx)
 	if err != nil {
 		n.log.Warn("rooms of some nodes are not listed", "error", err)
 	}
@@ -69,13 +78,18 @@ func (n *Node) roomList(ctx context.Context, here []videoroom.RoomInfo) []consol
 				n.log.Warn("room not understood", "room", l.Room, "error", err)
 			}
 		}
-		rooms = append(rooms, console.Room{
-			Plugin: videoroom.Package, Room: i.ID, Description: i.Description, CommunityID: i.CommunityID, Private: i.Private,
-			Participants: i.Participants, MaxPublishers: i.MaxPublishers, Here: here, Publishers: i.Publishers, Subscribers: i.Subscribers,
-			Keeper: string(n.mesh.Rooms().Keeper(roomPrefix + l.Room)),
-		})
+		rooms = append(rooms, n.consoleRoom(i, here))
 	}
 	return rooms
+}
+
+// consoleRoom is a room as the console's.
+func (n *Node) consoleRoom(i videoroom.RoomInfo, here bool) console.Room {
+	return console.Room{
+		Plugin: videoroom.Package, Room: i.ID, Description: i.Description, CommunityID: i.CommunityID, Private: i.Private,
+		Participants: i.Participants, MaxPublishers: i.MaxPublishers, Here: here, Publishers: i.Publishers, Subscribers: i.Subscribers,
+		Keeper: string(n.mesh.Rooms().Keeper(roomPrefix + i.ID)),
+	}
 }
 
 // exportJanus exports what the Janus API and its transports count.

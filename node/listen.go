@@ -76,18 +76,6 @@ func portError(l config.Listener, err error) error {
 	return fmt.Errorf("%s: %s %s: %w%s", l.Option, l.Network, l.HostPort(), err, hint)
 }
 
-// loadCertificate returns the TLS configuration of the node's listeners, nil when there is no certificate.
-func loadCertificate(cfg config.TLS) (*tls.Config, error) {
-	if cfg.Certificate == "" {
-		return nil, nil //nolint:nilnil // no certificate is no error
-	}
-	pair, err := tls.LoadX509KeyPair(cfg.Certificate, cfg.Key)
-	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
-}
-
 // Limits of every HTTP server. Writing must outlast a long poll (30 s) and a CPU profile.
 const (
 	headerTimeout = 10 * time.Second

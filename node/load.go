@@ -96,7 +96,7 @@ type loadMeter struct {
 
 	mu        sync.Mutex
 	admission admission
-	draining  bool
+	refusing  string // why the operator wants none; empty: he does
 
 	// owned by run
 	spent time.Duration
@@ -109,6 +109,13 @@ func newLoadMeter(cfg config.Limits) *loadMeter {
 		cores:     usableCores(),
 		admission: admission{maxCPU: cfg.CPU, maxLatency: cfg.SchedulingLatency},
 	}
+}
+
+// bound replaces what new sessions are refused above.
+func (m *loadMeter) bound(cfg config.Limits) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.admission.maxCPU, m.admission.maxLatency = cfg.CPU, cfg.SchedulingLatency
 }
 
 // usableCores returns how many cores' time the process may use.
@@ -155,19 +162,19 @@ func (m *loadMeter) Admit() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case m.draining:
-		return fmt.Errorf("%w: stopping", ErrOverloaded)
+	case m.refusing != "":
+		return fmt.Errorf("%w: %s", ErrOverloaded, m.refusing)
 	case m.admission.reason != "":
 		return fmt.Errorf("%w: %s", ErrOverloaded, m.admission.reason)
 	}
 	return nil
 }
 
-// drain makes Admit refuse from now on.
-func (m *loadMeter) drain() {
+// refuse makes Admit refuse from now on, whatever the load, and say why; "" takes that back.
+func (m *loadMeter) refuse(why string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.draining = true
+	m.refusing = why
 }
 
 // Load returns the load as last measured.
@@ -176,6 +183,14 @@ func (m *loadMeter) Load() Load {
 	defer m.mu.Unlock()
 	a := &m.admission
 	return Load{CPU: a.cpu, Latency: a.latency, Share: a.share(), Refusing: a.reason}
+}
+
+// told is the load as other nodes are told: 1 and nothing below it says that new sessions are refused.
+func (l Load) told() float64 {
+	if l.Refusing != "" {
+		return 1
+	}
+	return min(max(l.Share, 0), 0.99)
 }
 
 // measure returns what happened since the last call.

@@ -93,7 +93,7 @@ func TestLoadMeter(t *testing.T) {
 	if n := strings.Count(out.String(), "\n"); n != 2 {
 		t.Errorf("%d log lines, want one for each change:\n%s", n, &out)
 	}
-	m.drain()
+	m.refuse("stopping")
 	if err := m.Admit(); !errors.Is(err, ErrOverloaded) {
 		t.Errorf("stopping: %v", err)
 	}

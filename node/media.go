@@ -12,6 +12,7 @@ import (
 	"cardea/relay"
 	"cardea/relay/bwe"
 	"cardea/relay/ice"
+	"cardea/relay/plane"
 	"cardea/relay/turn"
 )
 
@@ -37,10 +38,14 @@ func (n *Node) listenMedia() error {
 		ReadBuffer: int(c.ReadBuffer), WriteBuffer: int(c.WriteBuffer),
 		Advertise: mappings(n.cfg), TLS: n.tls,
 		Bandwidth: bwe.Config{Start: uint64(c.StartBitrate), Min: uint64(c.MinBitrate), Max: uint64(c.MaxBitrate)}, Log: n.log.With("plane", "media"),
+		Quality: func(q *plane.Quality) { n.meters.observe(sourceServer, q) }, Reached: n.meters.reached, QualityInterval: n.cfg.Quality.Interval,
 	}
 	if n.cfg.ServesTURN() {
 		rc.TURN = turnConfig(n.cfg, addresses, rc.Advertise, n)
 		n.pageTURN = newPageTURN(n.cfg, rc.TURN.GuestSecret, rc.TURN.MeshAddresses, rc.TURN.TLS != nil)
+	}
+	if rc.TURN != nil {
+		n.ownMedia = rc.TURN.MeshAddresses
 	}
 	n.media, err = relay.New(rc)
 	if err != nil {
@@ -52,6 +57,7 @@ func (n *Node) listenMedia() error {
 		warnBuffers(n.log, s.LocalAddr(), "send", write, int(c.WriteBuffer))
 	}
 	n.services = append(n.services, service{"media", n.media.Run})
+	n.changeTURN(n.media.TURN())
 	n.addMediaFigures()
 	return nil
 }
@@ -72,6 +78,29 @@ func mappings(cfg *config.Config) []ice.Mapping {
 	return all
 }
 
+// changeTURN lets credentials and rules of the TURN server change; nil is no server.
+func (n *Node) changeTURN(server *turn.Server) {
+	if server == nil {
+		return
+	}
+	n.changeable(func(c *config.Config) { server.SetCredentials(turnCredentials(c)) }, "turn.users", "turn.secrets")
+	n.changeable(func(c *config.Config) { server.SetPeers(prefixes(c.TURN.AllowedPeers), prefixes(c.TURN.DeniedPeers)) },
+		"turn.allowed_peers", "turn.denied_peers")
+}
+
+// turnCredentials are the users with their passwords, and the secrets that mint short-lived credentials.
+func turnCredentials(c *config.Config) (users map[string]string, secrets []string) {
+	users = make(map[string]string)
+	for _, u := range c.TURN.Users {
+		name, password, _ := strings.Cut(string(u), ":")
+		users[name] = password
+	}
+	for _, s := range c.TURN.Secrets {
+		secrets = append(secrets, string(s))
+	}
+	return users, secrets
+}
+
 // turnConfig returns the TURN server's configuration. Its guests are the visitors of the console's page, by a secret of this
 // process's own: they can relay to the node itself alone, and with nothing configured nobody else can relay at all.
 func turnConfig(cfg *config.Config, media []netip.Addr, advertise []ice.Mapping, n *Node) *turn.Config {
@@ -80,14 +109,7 @@ func turnConfig(cfg *config.Config, media []netip.Addr, advertise []ice.Mapping,
 	t.Realm, t.MinPort, t.MaxPort = c.Realm, c.MinPort, c.MaxPort
 	t.MaxLifetime, t.UserQuota, t.TotalQuota = c.MaxLifetime, c.UserQuota, c.TotalQuota
 	t.DefaultLifetime = min(t.DefaultLifetime, t.MaxLifetime)
-	t.Users = make(map[string]string)
-	for _, u := range c.Users {
-		name, password, _ := strings.Cut(string(u), ":")
-		t.Users[name] = password
-	}
-	for _, s := range c.Secrets {
-		t.Secrets = append(t.Secrets, string(s))
-	}
+	t.Users, t.Secrets = turnCredentials(cfg)
 	var own [32]byte
 	_, _ = rand.Read(own[:]) // it never fails
 	t.GuestSecret = hex.EncodeToString(own[:])
@@ -95,12 +117,7 @@ func turnConfig(cfg *config.Config, media []netip.Addr, advertise []ice.Mapping,
 	if t.Relay = c.RelayAddresses; len(t.Relay) == 0 {
 		t.Relay = media
 	}
-	for _, p := range c.AllowedPeers {
-		t.AllowPeers = append(t.AllowPeers, p.Prefix)
-	}
-	for _, p := range c.DeniedPeers {
-		t.DenyPeers = append(t.DenyPeers, p.Prefix)
-	}
+	t.AllowPeers, t.DenyPeers = prefixes(c.AllowedPeers), prefixes(c.DeniedPeers)
 	t.Advertise = make(map[netip.Addr]netip.Addr)
 	for _, a := range t.Relay {
 		for _, m := range advertise {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -24,7 +23,7 @@ func (n *Node) joinMesh(ctx context.Context) error {
 	c := n.cfg.Mesh
 	log := n.log.With("plane", "mesh")
 	mc := member.Config{
-		Dir: filepath.Join(n.cfg.Node.DataDir, "mesh"), Alone: !c.Enabled,
+		Dir: meshDir(n.cfg), Alone: !c.Enabled,
 		Name: n.name, Region: n.cfg.Node.Region, Version: Version(), Planes: planesOf(n.cfg),
 		Bind: meshBind(n.cfg), GossipPort: c.GossipPort, LinkPort: c.LinkPort, Advertise: meshAdvertise(n.cfg),
 		DNS: c.DNS, Redis: string(c.Redis), Log: log,
@@ -44,7 +43,7 @@ func (n *Node) joinMesh(ctx context.Context) error {
 	}
 	if n.mesh, err = mesh.New(mesh.Config{
 		Cluster: cluster, Listen: listen, Media: n.media, Signaling: n.cfg.Node.Has(config.PlaneSignaling),
-		Grace: n.cfg.Janus.ReclaimSessionTimeout + claimMargin, Store: n.keeper.store(), Log: log,
+		Grace: n.cfg.Janus.ReclaimSessionTimeout + claimMargin, Store: n.keeper.store(), Drain: n.orderDrain, Report: n.report, Log: log,
 	}); err != nil {
 		cluster.Close()
 		return meshPortError(err)
@@ -143,8 +142,8 @@ func (n *Node) tellLoad(ctx context.Context) error {
 			n.handOver()
 			return nil
 		case <-clock.C:
-			share := n.load.Load().Share
-			n.cluster.Update(func(m *member.Node) { m.Load = min(max(share, 0), 1) })
+			load := n.load.Load().told()
+			n.cluster.Update(func(m *member.Node) { m.Load = load })
 		}
 	}
 }
@@ -176,6 +175,8 @@ func (n *Node) consoleMesh() *console.Mesh {
 			return n.cluster.Invite(ctx, member.Invitation{TTL: time.Duration(r.TTLSeconds) * time.Second, Uses: r.Uses, Authority: r.Authority})
 		},
 		RotateKeys: func(ctx context.Context) error { return n.cluster.RotateKey(ctx) },
+		Drain:      n.consoleDrain,
+		Overview:   n.overview,
 	}
 }
 

@@ -10,12 +10,14 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,7 +27,13 @@ import (
 	"cardea/mesh/member"
 	"cardea/node/config"
 	"cardea/node/console"
+	"cardea/node/farewell"
+	"cardea/node/registry"
 	"cardea/relay"
+	"cardea/relay/quality"
+	"cardea/signaling/events"
+	"cardea/signaling/janus"
+	"cardea/signaling/transport"
 )
 
 // Node is one node of the mesh with all its ports bound. Make it with [Listen]; it serves from [Node.Serve] on.
@@ -40,6 +48,12 @@ type Node struct {
 	open     []openListener
 	tls      *tls.Config // of listeners that speak TLS; nil without a certificate
 
+	certificate *certificate // of tls
+	access      *access
+	notifier    *notifier     // nil: no service manager wants to know
+	running     config.Config // cfg with what reloads changed; owned by reload
+	changes     []change
+
 	services []service // in the order they start; they stop in reverse
 	ready    atomic.Bool
 
@@ -47,12 +61,31 @@ type Node struct {
 	media    *relay.Relay
 	cluster  *member.Cluster
 	mesh     *mesh.Mesh
-	pageTURN *pageTURN // nil without TURN
+	pageTURN *pageTURN     // nil without TURN
+	server   *janus.Server // nil without signaling
+	watch    *farewell.Watch
+	finder   *finder            // of the nearest node
+	names    *nameServer        // nil without a zone
+	noted    *registry.Registry // nil without Redis
+	ownMedia []netip.AddrPort   // where clients' TURN servers reach this node's media
+	callers  atomic.Pointer[transport.Callers]
+	drain    drain
+
+	// Where signaling tells what happens, and what its operators may change of who takes it; set before signaling is made, nil when
+	// nobody is told.
+	events        *events.Bus
+	eventHandlers map[string]janus.EventHandler // by Janus's names of event handlers
+	eventPath     *eventPath                    // what becomes of them; nil likewise
 
 	// What the planes tell the console; set before Serve.
 	figures []func(*console.Status)
 	rooms   func(ctx context.Context) []console.Room
 	peer    func(session, handle uint64) (console.Peer, bool)
+	room    func(ctx context.Context, plugin, room string, p console.ParticipantRange) (console.RoomView, bool)
+	kick    func(ctx context.Context, plugin, room, participant string) error
+	quality func(room string, participants []string) map[string]console.Quality // of those whose media is here
+	meters  *qualityMeters
+	board   *quality.Board
 }
 
 // service is something that runs as long as the node. run returns soon after its context ends, with nothing of it left
@@ -62,14 +95,31 @@ type service struct {
 	run  func(ctx context.Context) error
 }
 
-// Run makes a node and serves until ctx ends, then stops it cleanly. It logs on standard error.
-func Run(ctx context.Context, cfg *config.Config) error {
+// Run makes a node and serves until ctx ends, then stops it cleanly. It logs on standard error, tells the service manager how it is
+// doing, and on SIGHUP takes over what can change of the configuration that again returns.
+func Run(ctx context.Context, cfg *config.Config, again func() (*config.Config, error)) error {
+	hangups := make(chan os.Signal, 1) // from now on, since the signal kills who does not expect it
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	terminations := make(chan os.Signal, 1)
+	signal.Notify(terminations, syscall.SIGTERM)
+	defer signal.Stop(terminations)
 	level := new(slog.LevelVar)
 	level.Set(cfg.Log.Level)
 	n, err := listenWith(ctx, cfg, newLogger(cfg.Log.Format, level, os.Stderr), level)
 	if err != nil {
 		return err
 	}
+	n.notifier = newNotifier(n.log)
+	// Who stops last tells to the end that the node is alive.
+	n.services = slices.Insert(n.services, 0, service{"watchdog", func(ctx context.Context) error {
+		return n.notifier.watch(ctx, func() { n.status() })
+	}})
+	n.services = append(n.services, service{"signals", func(ctx context.Context) error {
+		defer signal.Stop(terminations) // the next one kills
+		return n.terminateOn(ctx, terminations)
+	}})
+	n.services = append(n.services, service{"reload", func(ctx context.Context) error { return n.reloadOn(ctx, hangups, again) }})
 	return n.Serve(ctx)
 }
 
@@ -83,10 +133,17 @@ func Listen(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Node, e
 func listenWith(ctx context.Context, cfg *config.Config, log *slog.Logger, level *slog.LevelVar) (*Node, error) {
 	n := &Node{
 		cfg: cfg, level: level, name: cfg.Node.Name, started: time.Now(), load: newLoadMeter(cfg.Limits),
+		access: newAccess(cfg.Console), running: *cfg,
 		keeper: keeper{dir: cfg.Node.DataDir},
 		rooms:  func(context.Context) []console.Room { return nil },
 		peer:   func(uint64, uint64) (console.Peer, bool) { return console.Peer{}, false },
+		room: func(context.Context, string, string, console.ParticipantRange) (console.RoomView, bool) {
+			return console.RoomView{}, false
+		},
+		kick:    func(context.Context, string, string, string) error { return errors.New("this node serves no rooms") },
+		quality: func(string, []string) map[string]console.Quality { return nil },
 	}
+	n.watchable()
 	if n.name == "" {
 		host, err := os.Hostname()
 		if err != nil {
@@ -97,16 +154,29 @@ func listenWith(ctx context.Context, cfg *config.Config, log *slog.Logger, level
 	n.log = log.With("node", n.name)
 	prepare(cfg, n.log)
 	n.registry = newRegistry(n.load)
+	n.addQuality()
 	var err error
-	if n.tls, err = loadCertificate(cfg.TLS); err != nil {
+	if n.certificate, n.tls, err = loadCertificate(cfg.TLS); err != nil {
 		return nil, err
 	}
-	if n.open, err = listenTCP(ctx, cfg, n.tls, "janus", "console"); err != nil {
+	if n.open, err = listenTCP(ctx, cfg, n.tls, "janus", "console", "dns"); err != nil {
 		return nil, err
+	}
+	n.addChanges()
+	if n.certificate != nil {
+		n.services = append(n.services, service{"certificate", func(ctx context.Context) error { return n.certificate.follow(ctx, cfg.TLS, n.log) }})
 	}
 	// Services stop in reverse: the console is last, to tell that the node is stopping.
-	n.serveHTTP("console", console.New(n.consoleConfig()))
+	if err := n.openGeo(); err != nil {
+		n.Close()
+		return nil, err
+	}
+	n.serveHTTP("console", n.finder.with(console.New(n.consoleConfig())))
 	n.services = append(n.services, service{"load", func(ctx context.Context) error { return n.load.run(ctx, n.log) }})
+	if err := n.addEvents(); err != nil {
+		n.Close()
+		return nil, err
+	}
 	if err := n.listenMedia(); err != nil {
 		n.Close()
 		return nil, err
@@ -115,10 +185,19 @@ func listenWith(ctx context.Context, cfg *config.Config, log *slog.Logger, level
 		n.Close()
 		return nil, err
 	}
+	if err := n.openDNS(ctx); err != nil {
+		n.Close()
+		return nil, err
+	}
+	if err := n.joinRegistry(); err != nil {
+		n.Close()
+		return nil, err
+	}
 	if err := n.addSignaling(); err != nil {
 		n.Close()
 		return nil, err
 	}
+	n.services = append(n.services, service{"drain", n.runDrain}, service{"farewell", n.watch.Run})
 	return n, nil
 }
 
@@ -134,6 +213,10 @@ func (n *Node) serveHTTP(option string, h http.Handler) {
 // Close releases the ports of a node that was never served.
 func (n *Node) Close() {
 	closeAll(n.open)
+	n.names.close()
+	if n.noted != nil {
+		n.noted.Close()
+	}
 	n.keeper.close()
 	if n.mesh != nil {
 		n.mesh.Close()
@@ -187,6 +270,9 @@ func (n *Node) Serve(ctx context.Context) error {
 				fail(fmt.Errorf("%s: %w", s.name, err))
 			}
 		}()
+		if s.name == eventsService {
+			n.eventPath.told(ctx) // before those that take clients run
+		}
 	}
 	meeting, met := context.WithTimeout(ctx, meetTime)
 	_ = n.mesh.Meet(meeting) // or the node stands alone, and merges when it meets others
@@ -195,10 +281,12 @@ func (n *Node) Serve(ctx context.Context) error {
 	n.announce()
 	<-ctx.Done()
 	n.ready.Store(false)
-	n.load.drain()
+	n.roomsHad().freeze()
+	n.load.refuse("stopping")
 	n.log.Info("stopping", "within", n.cfg.Node.StopTimeout)
+	n.notifier.stopping(n.cfg.Node.StopTimeout)
 	var errs []error
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, errDrained) {
 		errs = append(errs, cause)
 	}
 	deadline := time.After(n.cfg.Node.StopTimeout)
@@ -225,6 +313,7 @@ func (n *Node) announce() {
 		n.log.Debug("listening", "option", l.Option, "network", l.Network, "address", l.HostPort())
 	}
 	n.log.Info("ready", "version", Version(), "console", ConsoleURL(n.cfg))
+	n.notifier.ready("ready")
 	n.announceInvitation()
 }
 
@@ -248,23 +337,27 @@ func (n *Node) notReady() error {
 	if !n.ready.Load() {
 		return errors.New("starting or stopping")
 	}
+	if until, ok := n.drain.draining(); ok {
+		return fmt.Errorf("draining, until %s at the latest", until.Format(time.TimeOnly))
+	}
 	return n.load.Admit()
 }
 
 func (n *Node) consoleConfig() console.Config {
 	c := n.cfg
-	access := console.Access{Token: string(c.Console.Token)}
-	for _, a := range c.Console.Allowed {
-		access.Allowed = append(access.Allowed, a.Prefix)
-	}
 	cc := console.Config{
-		Access:  access,
+		Access:  n.access.get,
 		Metrics: promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{Registry: n.registry}),
 		Ready:   n.notReady,
 		Status:  n.status,
 		Rooms:   func(ctx context.Context) []console.Room { return n.rooms(ctx) },
 		Peer:    func(session, handle uint64) (console.Peer, bool) { return n.peer(session, handle) },
 		Mesh:    n.consoleMesh(),
+		Room: func(ctx context.Context, plugin, room string, p console.ParticipantRange) (console.RoomView, bool) {
+			return n.room(ctx, plugin, room, p)
+		},
+		Operator: n.operator(),
+		Quality:  n.qualityLines,
 	}
 	if c.ServesTURN() {
 		cc.ICEServers = func(host string) []console.ICEServer { return n.pageTURN.servers(host, time.Now()) }
@@ -273,6 +366,7 @@ func (n *Node) consoleConfig() console.Config {
 		cc.Page = &console.Page{
 			Version: Version(), StringIDs: c.VideoRoom.StringIDs, AdminKey: c.VideoRoom.AdminKey != "",
 			APISecret: c.Janus.APISecret != "" || c.Janus.TokenAuth,
+			Hosts:     n.otherHosts,
 		}
 		for _, l := range n.open {
 			switch l.Option {

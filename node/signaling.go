@@ -8,7 +8,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net"
-	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,19 +32,20 @@ func (n *Node) addSignaling() error {
 	}
 	c := n.cfg
 	server, err := janus.New(janus.Config{
-		Node: processName(n.cluster.Self().ID), Plane: n.mesh.Plane(), Mesh: n.mesh.Sessions(), MediaOutlives: n.media == nil,
-		Plugins: []janus.Plugin{rooms, echotest.Plugin{}}, Log: n.log,
+		Node: processName(n.cluster.Self().ID), Plane: n.mesh.Plane(), Mesh: n.mesh.Sessions(), MediaOutlives: n.mediaOutlives,
+		Plugins: []janus.Plugin{rooms, echotest.Plugin{}}, Log: n.log, Events: n.events,
 		APISecret: string(c.Janus.APISecret), TokenAuth: c.Janus.TokenAuth, TokenSecret: string(c.Janus.TokenAuthSecret),
 		SessionTimeout: never(c.Janus.SessionTimeout), ReclaimTimeout: never(c.Janus.ReclaimSessionTimeout),
-		CandidatesTimeout: c.Janus.CandidatesTimeout, NoMediaTimer: c.Janus.NoMediaTimer,
+		StatsPeriod: never(c.Events.StatsPeriod), CandidatesTimeout: c.Janus.CandidatesTimeout, NoMediaTimer: c.Janus.NoMediaTimer,
 		SlowLinkThreshold: c.Janus.SlowLinkThreshold, OpaqueIDInAPI: c.Janus.OpaqueIDInAPI,
 		MaxSessions: c.Limits.Sessions, MaxHandles: c.Limits.HandlesPerSession, CreateRate: c.Limits.SessionRate,
-		CreateBurst: int(10 * c.Limits.SessionRate), Admit: n.load.Admit,
-		Info: janus.Info{ServerName: n.serverName(), ICELite: true, ICETCP: c.Media.TCP, Transports: transport.Components()},
+		CreateBurst: createBurst(c.Limits), Admit: n.load.Admit,
+		Info: janus.Info{ServerName: n.serverName(), ICELite: true, ICETCP: c.Media.TCP, Transports: transport.Components(), EventHandlers: n.eventComponents()},
 	})
 	if err != nil {
 		return err
 	}
+	n.server = server
 	n.mesh.Sessions().Serve(session.Local{Call: server.FarCall, Poll: server.FarPoll, Connect: server.FarConnect, Lost: server.Lost})
 	for _, r := range rooms.Records() {
 		n.mesh.Rooms().Configure(roomPrefix+r.Room, r.Record)
@@ -56,6 +57,21 @@ func (n *Node) addSignaling() error {
 	n.addFigures(server, rooms)
 	return n.addTransports(server)
 }
+
+// eventComponents describes the event handlers to the info request.
+func (n *Node) eventComponents() map[string]janus.Component {
+	if n.events == nil {
+		return nil
+	}
+	all := make(map[string]janus.Component, len(n.eventHandlers))
+	for name := range n.eventHandlers {
+		all[name] = janus.Component{Name: name, Author: "Cardea", Description: "Tells what happens.", VersionString: Version(), Version: 1}
+	}
+	return all
+}
+
+// createBurst is how many sessions an address may create at once: ten seconds' worth.
+func createBurst(l config.Limits) int { return int(10 * l.SessionRate) }
 
 // processName names this process among all nodes and all times: peers are called by it.
 func processName(id link.NodeID) string {
@@ -86,14 +102,14 @@ func (n *Node) addTransports(server *janus.Server) error {
 		MaxMessage: int64(n.cfg.Limits.MessageSize), Rate: float64(n.cfg.Limits.RequestsPerSecond),
 		Burst: 10 * n.cfg.Limits.RequestsPerSecond,
 	}
-	var proxies []netip.Prefix
-	for _, p := range c.TrustedProxies {
-		proxies = append(proxies, p.Prefix)
+	proxies := prefixes(c.TrustedProxies)
+	hc := transport.HTTPConfig{
+		Server: server, Limits: limits, Origins: c.AllowedOrigins, Proxies: proxies, Events: n.events, Log: n.log, Beside: n.finder.beside(),
+		Redirect: n.redirect(),
 	}
-	hc := transport.HTTPConfig{Server: server, Limits: limits, Origins: c.AllowedOrigins, Proxies: proxies, Log: n.log}
 	wc := transport.WebSocketConfig{
 		APIs: map[string]transport.API{transport.Subprotocol: server}, Metrics: server.Metrics(), Limits: limits,
-		Origins: c.AllowedOrigins, Proxies: proxies, Log: n.log,
+		Origins: c.AllowedOrigins, Proxies: proxies, Events: n.events, Log: n.log, Beside: n.finder.beside(),
 	}
 	web, socket := transport.NewHTTP(hc), transport.NewWebSocket(wc)
 	var adminWeb *transport.HTTP
@@ -101,16 +117,25 @@ func (n *Node) addTransports(server *janus.Server) error {
 	if c.AdminSecret != "" {
 		queries := map[string]func(janus.Object) any{}
 		admin, err := janus.NewAdmin(server, janus.AdminConfig{
-			Secret: string(c.AdminSecret), Level: n.level, Transports: queries, STUN: askSTUN,
+			Secret: string(c.AdminSecret), Level: n.level, Transports: queries, EventHandlers: n.eventHandlers, STUN: askSTUN,
 		})
 		if err != nil {
 			return err
 		}
-		hc.Admin = admin
+		hc.Admin, hc.Beside, hc.Redirect, wc.Beside = admin, nil, nil, nil
 		wc.APIs = map[string]transport.API{transport.AdminSubprotocol: admin}
 		adminWeb, adminSocket = transport.NewHTTP(hc), transport.NewWebSocket(wc)
 		maps.Copy(queries, transport.Queries(web, adminWeb, socket, adminSocket))
 	}
+	n.changeable(func(c *config.Config) {
+		web.SetCallers(callers(c))
+		socket.SetCallers(callers(c))
+		if adminWeb != nil {
+			adminWeb.SetCallers(callers(c))
+			adminSocket.SetCallers(callers(c))
+		}
+	}, "janus.allowed_origins", "janus.trusted_proxies", "limits.requests_per_second")
+	n.changeable(func(c *config.Config) { server.SetCreateRate(c.Limits.SessionRate, createBurst(c.Limits)) }, "limits.session_rate")
 	for _, l := range n.open {
 		var run func(ctx context.Context, ln net.Listener, certs *tls.Config) error
 		switch strings.TrimPrefix(l.Option, "janus.") {
@@ -133,7 +158,9 @@ func (n *Node) addTransports(server *janus.Server) error {
 func (n *Node) videoRoomConfig() videoroom.Config {
 	c := n.cfg.VideoRoom
 	vc := videoroom.Config{
-		AdminKey: string(c.AdminKey), LockRTPForward: c.LockRTPForward, StringIDs: c.StringIDs, Mesh: videoRooms{n.mesh}, Log: n.log,
+		AdminKey: string(c.AdminKey), LockRTPForward: c.LockRTPForward, StringIDs: c.StringIDs, Mesh: videoRooms{n.mesh, n.roomsHad()}, Events: n.events,
+		Quality: n.tookQuality,
+		Log:     n.log,
 	}
 	for _, r := range c.Rooms {
 		vc.Rooms = append(vc.Rooms, roomConfig(r))
@@ -172,4 +199,10 @@ func given(s string) *string {
 		return nil
 	}
 	return &s
+}
+
+// mediaOutlives tells whether a session's media goes on when this process stops.
+func (n *Node) mediaOutlives(session uint64) bool {
+	at := n.mesh.Places(session)
+	return n.media == nil || len(at) > 0 && !slices.Contains(at, n.cluster.Self().ID)
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"log/slog"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,4 +31,13 @@ func raiseOpenFiles(log *slog.Logger) {
 	if l.Cur < wantFiles {
 		log.Warn("few open files allowed: raise LimitNOFILE or ulimit -n", "have", l.Cur, "want", wantFiles)
 	}
+}
+
+// monotonic returns the time of the clock that service managers compare events by.
+func monotonic() time.Duration {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
 }

@@ -16,7 +16,10 @@ import (
 const roomPrefix = "videoroom/"
 
 // videoRooms is the mesh as the VideoRoom plugin wants it.
-type videoRooms struct{ mesh *mesh.Mesh }
+type videoRooms struct {
+	mesh *mesh.Mesh
+	list *roomList // of the node's rooms; nil if there is none
+}
 
 var _ videoroom.Mesh = videoRooms{}
 
@@ -35,7 +38,11 @@ func translated(err error) error {
 
 // Create implements [videoroom.Mesh].
 func (v videoRooms) Create(ctx context.Context, id string, record []byte, permanent bool) error {
-	return translated(v.mesh.Rooms().Create(ctx, roomPrefix+id, record, permanent))
+	if err := v.mesh.Rooms().Create(ctx, roomPrefix+id, record, permanent); err != nil {
+		return translated(err)
+	}
+	v.list.made(roomPrefix+id, record)
+	return nil
 }
 
 // List implements [videoroom.Mesh].
@@ -50,14 +57,15 @@ func (v videoRooms) List(ctx context.Context) ([]videoroom.MeshListing, error) {
 
 // Open implements [videoroom.Mesh].
 func (v videoRooms) Open(ctx context.Context, id string, w videoroom.MeshWatcher) (videoroom.MeshRoom, error) {
-	r := &videoRoom{watcher: w}
+	r := &videoRoom{watcher: w, list: v.list, id: roomPrefix + id}
 	var err error
-	r.Room, err = v.mesh.Open(ctx, roomPrefix+id, room.Watcher{
+	r.Room, err = v.mesh.Open(ctx, r.id, room.Watcher{
 		Edited: r.edited, Destroyed: r.destroyed, Present: w.Present, Gone: w.Gone, Lost: w.Lost, Asked: w.Asked,
 	})
 	if err != nil {
 		return nil, translated(err)
 	}
+	v.list.opened(r.id, r.Record())
 	return r, nil
 }
 
@@ -66,6 +74,8 @@ func (v videoRooms) Open(ctx context.Context, id string, w videoroom.MeshWatcher
 type videoRoom struct {
 	*mesh.Room
 	watcher videoroom.MeshWatcher
+	list    *roomList
+	id      string
 
 	mu   sync.Mutex // orders what is told of the record
 	over bool
@@ -75,6 +85,7 @@ func (r *videoRoom) edited(record []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.over {
+		r.list.edited(r.id, record)
 		r.watcher.Edited(record)
 	}
 }
@@ -84,6 +95,7 @@ func (r *videoRoom) destroyed() {
 	defer r.mu.Unlock()
 	if !r.over {
 		r.over = true
+		r.list.destroyed(r.id)
 		r.watcher.Destroyed()
 	}
 }
@@ -106,6 +118,24 @@ func (r *videoRoom) Destroy(ctx context.Context, permanent bool) error {
 	}
 	r.destroyed()
 	return nil
+}
+
+// Put implements [videoroom.MeshRoom].
+func (r *videoRoom) Put(participant string, entry []byte) {
+	r.list.entered(r.id, participant)
+	r.Room.Put(participant, entry)
+}
+
+// Remove implements [videoroom.MeshRoom].
+func (r *videoRoom) Remove(participant, why string) {
+	r.list.left(r.id, participant)
+	r.Room.Remove(participant, why)
+}
+
+// Close implements [videoroom.MeshRoom].
+func (r *videoRoom) Close() {
+	r.list.closed(r.id)
+	r.Room.Close()
 }
 
 // Claim implements [videoroom.MeshRoom].

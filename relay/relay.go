@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"cardea/relay/bwe"
 	"cardea/relay/ice"
@@ -45,7 +48,12 @@ type Config struct {
 	MaxPeers  int
 	ICE       ice.Config
 	Bandwidth bwe.Config
-	Log       *slog.Logger
+	// Quality and Reached take what clients' users saw and heard, and how clients reached the node: see peer.Env. May be nil.
+	Quality func(q *plane.Quality)
+	Reached func(o peer.Outcome)
+	// QualityInterval is the time between two reports of what a client's user saw and heard. Default 10 s.
+	QualityInterval time.Duration
+	Log             *slog.Logger
 }
 
 // Relay is the media plane of this process.
@@ -122,6 +130,7 @@ func New(cfg Config) (*Relay, error) {
 		Candidates: func() []plane.Candidate { return r.candidates },
 		Emit:       r.events.add, Routed: r.routed, Credentials: r.routes.addUfrag, Urgent: r.ticker.urgent,
 		Retired: r.routes.removeUfrag, Fault: r.fault,
+		Quality: cfg.Quality, Reached: cfg.Reached, QualityInterval: cfg.QualityInterval,
 	}
 	r.splitter = ice.NewSplitter(ice.SplitterConfig{
 		Frame: r.frame, Closed: r.closed, TURN: r.takeTURN(nil), TLS: r.takeTURN(cfg.TLS),
@@ -230,6 +239,16 @@ func (r *Relay) closePeers() {
 		wait.Go(func() { r.end(p) })
 	}
 	wait.Wait()
+}
+
+// HangUp ends all peers for a reason that their owners are told, who close them.
+func (r *Relay) HangUp(reason string) {
+	r.mu.Lock()
+	peers := slices.Collect(maps.Values(r.peers))
+	r.mu.Unlock()
+	for _, p := range peers {
+		p.End(reason)
+	}
 }
 
 // end closes a peer and forgets its paths.

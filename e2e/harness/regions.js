@@ -32,10 +32,11 @@ export class Regions {
   nodes = [];
   browsers = {};
 
-  // start builds the three regions and starts nodes in each: the first makes the cluster, and the others join it with an
-  // invitation of its.
-  static async start(directory, perRegion) {
+  // start builds the three regions and starts nodes in each of the sites, all by default: the first makes the cluster, and the
+  // others join it with an invitation of its. Options of cardea.yaml come on top of what every test needs.
+  static async start(directory, perRegion, { sites = null, options = {} } = {}) {
     const regions = new Regions();
+    regions.options = options;
     regions.directory = directory;
     const wan = join(directory, 'wan');
     execFileSync('go', ['build', '-o', wan, './e2e/wan/cmd/wan'], { cwd: root, env: { ...process.env, CGO_ENABLED: '0' } });
@@ -48,7 +49,7 @@ export class Regions {
     for (const [, name, addresses, namespace] of text.matchAll(/^(\w+) +(10[\d. ]+\d) .*ip netns exec (\S+) COMMAND$/gm)) {
       regions.sites[name] = { namespace, addresses: addresses.split(' ') };
     }
-    const all = Object.entries(regions.sites).flatMap(([site, { addresses }]) =>
+    const all = Object.entries(regions.sites).filter(([site]) => sites?.includes(site) ?? true).flatMap(([site, { addresses }]) =>
       addresses.slice(0, perRegion).map((address, i) => ({ name: `${site}${i + 1}`, site, address })));
     await regions.#launch(all[0]);
     const token = regions.#inside(all[0].site, program, 'token', '--config', all[0].config, '--uses', String(all.length)).trim();
@@ -61,12 +62,25 @@ export class Regions {
     return execFileSync('ip', ['netns', 'exec', this.sites[site].namespace, ...argv], { encoding: 'utf8' });
   }
 
+  // set changes conditions between sites: set('us>eu down=on').
+  set(conditions) { this.link.stdin.write(`set ${conditions}\n`); }
+
+  // ask gets a JSON answer from a node's console, as somebody at its site does.
+  ask(node, path) {
+    const program = `fetch('http://${node.address}:9600${path}').then(async answer => {
+      if (!answer.ok) throw new Error(answer.status + ' ' + await answer.text());
+      process.stdout.write(await answer.text());
+    })`;
+    return JSON.parse(this.#inside(node.site, process.execPath, '-e', program));
+  }
+
   async #launch(node, token) {
     const directory = join(this.directory, node.name);
     await mkdir(directory, { recursive: true });
     node.config = join(directory, 'cardea.yaml');
     node.log = join(directory, 'cardea.log');
     await writeFile(node.config, JSON.stringify({
+      ...this.options,
       node: { name: node.name, region: node.site, bind: node.address, data_dir: join(directory, 'data') },
       log: { level: 'info' },
       turn: { enabled: false },
@@ -83,13 +97,28 @@ export class Regions {
     await until(`${node.name} is ready, see ${node.log}`, async () => /msg=ready/.test(await readFile(node.log, 'utf8').catch(() => '')));
   }
 
-  // browser starts Chromium at a site.
+  // drain has a node end when its clients are elsewhere, at the latest after a deadline ("20s").
+  drain(node, deadline) { return this.#inside(node.site, program, 'drain', '--config', node.config, '--deadline', deadline).trim(); }
+
+  // browser starts Chromium at a site, to which the nodes' pages are as good as from localhost: they get a camera.
   async browser(site) {
     const wrapper = join(this.directory, `chromium-${site}`);
     const { namespace } = this.sites[site];
     await writeFile(wrapper, `#!/bin/sh\nexec ip netns exec ${namespace} ${process.env.CHROMIUM ?? '/usr/bin/chromium'} "$@"\n`);
     await chmod(wrapper, 0o755);
-    return this.browsers[site] ??= await chromium.launch({ executablePath: wrapper, args: [...flags, '--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests'] });
+    return this.browsers[site] ??= await chromium.launch({ executablePath: wrapper, args: [
+      ...flags, '--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests',
+      `--unsafely-treat-insecure-origin-as-secure=${this.nodes.map(n => `http://${n.address}:9600`).join(',')}`,
+    ] });
+  }
+
+  // page opens the page of a node, from the node's own site.
+  async page(node) {
+    const context = await (await this.browser(node.site)).newContext({ viewport: { width: 900, height: 600 } });
+    const page = await context.newPage();
+    page.on('console', m => { if (['error', 'warning'].includes(m.type())) console.error(`${node.name}: ${m.text()}`); });
+    await page.goto(`http://${node.address}:9600/`);
+    return page;
   }
 
   // client opens a page at a site, with a session on a node. The page comes from nowhere: localhost is a secure context.

@@ -41,7 +41,8 @@ type watched struct {
 // published is a publisher beside a node.
 type published struct {
 	*caller.Publisher
-	at *node
+	client *caller.Client
+	at     *node
 }
 
 // options of the rooms of calls.
@@ -110,12 +111,13 @@ func (c *call) attend(t *testing.T, n *node) *attendee {
 // publish has a client beside a node send audio and video into the room.
 func (c *call) publish(t *testing.T, n *node) published {
 	t.Helper()
-	p, err := n.open(t).Publish(within(t), c.room)
+	client := n.open(t)
+	p, err := client.Publish(within(t), c.room)
 	if err != nil {
 		t.Fatalf("publish at %s: %v", n.name, err)
 	}
 	t.Cleanup(p.Close)
-	return published{p, n}
+	return published{p, client, n}
 }
 
 // watch has clients beside nodes, one for each mention, watch a publisher, and waits until they see it.

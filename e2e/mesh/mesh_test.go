@@ -42,6 +42,8 @@ func TestMesh(t *testing.T) {
 		{"messages", (*world).testMessages, false},
 		{"killed nodes", (*world).testKills, false},
 		{"partition", (*world).testPartition, false},
+		{"one ocean cut", (*world).testCut, false},
+		{"drain", (*world).testDrain, false},
 		{"rolling restart", (*world).testRolling, true},
 		{"permanent rooms", (*world).testPermanent, false},
 	} {

@@ -55,7 +55,7 @@ type node struct {
 // configuration of a node. What is tested must not depend on how busy the machine is, so nobody is refused; and clients
 // here send no keepalives.
 const configuration = `
-node: {name: %s, region: %s, bind: %s, data_dir: %q, planes: [%s], stop_timeout: 6s}
+node: {name: %s, region: %s, bind: %s, data_dir: %q, planes: [%s], stop_timeout: 6s, drain_timeout: 0s}
 log: {level: %s}
 turn: {enabled: false}
 janus: {session_timeout: 0s}

@@ -25,19 +25,29 @@ type Registry struct {
 	prefix string
 }
 
-// OpenRegistry prepares a registry; nothing is asked yet, and a server that is away is no error. The URL is
-// redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or unix://PATH.
-func OpenRegistry(url, cluster string) (*Registry, error) {
+// OpenRedis prepares a client that asks once, over one connection, and returns what went wrong: whoever asks asks again. Nothing is
+// asked yet, and a server that is away is no error. The URL is redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or
+// unix://PATH.
+func OpenRedis(url string) (*redis.Client, error) {
 	o, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, errors.New("want redis://[USER:PASSWORD@]HOST[:PORT][/DB]") // the parser's error may quote the password
 	}
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = redisTime, redisTime, redisTime
-	o.PoolSize, o.MaxRetries, o.DialerRetries = 1, -1, 1 // whoever asks asks again
+	o.PoolSize, o.MaxRetries, o.DialerRetries = 1, -1, 1
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	logging.Disable() // the library's, which writes to standard error what it returns as well
-	return &Registry{redis.NewClient(o), "cardea:nodes:" + cluster + ":"}, nil
+	return redis.NewClient(o), nil
+}
+
+// OpenRegistry prepares a registry for a cluster, as [OpenRedis] does.
+func OpenRegistry(url, cluster string) (*Registry, error) {
+	client, err := OpenRedis(url)
+	if err != nil {
+		return nil, err
+	}
+	return &Registry{client, "cardea:nodes:" + cluster + ":"}, nil
 }
 
 // Close closes the connection.

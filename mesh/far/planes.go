@@ -157,6 +157,13 @@ func (p *Planes) placed(session string) {
 	}
 }
 
+// Session returns the nodes where a session has peers, the one with most of them first.
+func (p *Planes) Session(name string) []link.NodeID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.places.session(name)
+}
+
 // seat finds or makes the seat of a node; nil when there can be none. Called with mu held.
 func (p *Planes) seat(node link.NodeID) *seat {
 	if s := p.seats[node]; s != nil {

@@ -54,8 +54,10 @@ type Cluster struct {
 	changed  bool      // peers, since then
 	rtt      map[link.NodeID]time.Duration
 	watchers []func()
+	doubts   map[link.NodeID]time.Time // nodes that gossip calls dead and that are heard, since when
 
-	nextRenewal time.Time // owned by the loop
+	vouch       func(link.NodeID) bool // set before Run
+	nextRenewal time.Time              // owned by the loop
 
 	wake   chan struct{} // something to publish
 	notify chan struct{} // watchers
@@ -79,7 +81,7 @@ var (
 func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	c := &Cluster{
 		cfg: cfg, log: cfg.Log, now: time.Now, instance: rand.Uint64(), started: time.Now(),
-		rtt: map[link.NodeID]time.Duration{}, wake: make(chan struct{}, 1), notify: make(chan struct{}, 1), fatal: make(chan error, 1),
+		rtt: map[link.NodeID]time.Duration{}, doubts: map[link.NodeID]time.Time{}, wake: make(chan struct{}, 1), notify: make(chan struct{}, 1), fatal: make(chan error, 1),
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -336,6 +338,21 @@ func (c *Cluster) RTT(id link.NodeID) (rtt time.Duration, ok bool) {
 
 // Stats returns what was counted.
 func (c *Cluster) Stats() Stats { return c.counters.stats() }
+
+// Sign signs content with this node's key, and returns the public part of that as well. Content begins with what the signature is for, so
+// that it is good for nothing else.
+func (c *Cluster) Sign(content []byte) (public, signature []byte) {
+	return c.public(), ed25519.Sign(c.key, content)
+}
+
+// Verify tells whether a node that lives, as far as is known here, has signed content, and public is its key.
+func (c *Cluster) Verify(by link.NodeID, public, content, signature []byte) bool {
+	if len(public) != ed25519.PublicKeySize || idOf(public) != by || !ed25519.Verify(public, content, signature) {
+		return false
+	}
+	_, member := c.Node(by)
+	return member
+}
 
 // Footprint returns how many bytes this node adds to gossip: its metadata, of at most 512, and what its answer to a probe carries.
 func (c *Cluster) Footprint() (metadata, answer int) {

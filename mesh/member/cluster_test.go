@@ -6,8 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"cardea/relay/link"
 )
 
 // TestFirstNode wants a node without any configuration to be usable, alone, and the same after a restart.
@@ -133,6 +136,44 @@ func TestDeath(t *testing.T) {
 		return ""
 	})
 	t.Logf("dead everywhere after %v", time.Since(begin))
+}
+
+// TestHeardThoughDead has a node stay that gossip calls dead, for as long as it is heard by other ways.
+func TestHeardThoughDead(t *testing.T) {
+	c, err := Open(t.Context(), config(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var heard atomic.Bool
+	heard.Store(true)
+	c.Vouch(func(link.NodeID) bool { return heard.Load() })
+	a := run(t, c)
+	b, dead := join(t, a.invitation(Invitation{})), join(t, a.invitation(Invitation{}))
+	together(t, a, b, dead)
+	if err := dead.transport.NetTransport.Shutdown(); err != nil { // it goes on, unheard
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, func() string {
+		if len(b.Nodes()) != 2 {
+			return "still there"
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if len(a.doubts) != 1 {
+			return "not called dead"
+		}
+		return ""
+	})
+	if len(a.Nodes()) != 3 {
+		t.Error("gone, though it is heard")
+	}
+	heard.Store(false)
+	eventually(t, 5*time.Second, func() string {
+		if len(a.Nodes()) != 2 {
+			return "still there"
+		}
+		return ""
+	})
 }
 
 // TestRestart wants a node that was killed to be back soon, also from another address, and with everybody but one of its peers gone.

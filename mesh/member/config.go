@@ -16,7 +16,8 @@ type Config struct {
 	// Alone keeps the node to itself: no port is opened, and whatever says how to meet others is ignored.
 	Alone bool
 
-	// Name, Region, Version and Planes are told to everybody. Names and regions over 64 bytes and versions over 32 are cut.
+	// Name, Region, Version and Planes are told to everybody. Names and regions over 64 bytes and versions over 32 are cut; to 24 where a node
+	// has so much else to say that it does not fit.
 	Name, Region, Version string
 	Planes                Planes
 

@@ -146,7 +146,12 @@ func (d *delegate) NotifyJoin(n *memberlist.Node) { d.c.arrived(link.NodeID(n.Na
 func (d *delegate) NotifyUpdate(n *memberlist.Node) { d.c.arrived(link.NodeID(n.Name), n.Meta) }
 
 // NotifyLeave notes that a node is dead or has left.
-func (d *delegate) NotifyLeave(n *memberlist.Node) { d.c.gone(link.NodeID(n.Name)) }
+func (d *delegate) NotifyLeave(n *memberlist.Node) {
+	if id := link.NodeID(n.Name); n.State == memberlist.StateLeft || !d.c.doubted(id) {
+		d.c.undoubted(id)
+		d.c.gone(id)
+	}
+}
 
 // NotifyConflict hears of a live node's id at another address. If it is this node's, there may be two of it.
 func (d *delegate) NotifyConflict(_, other *memberlist.Node) {
@@ -172,6 +177,7 @@ func (c *Cluster) arrived(id link.NodeID, raw []byte) {
 	if !ok {
 		return
 	}
+	c.undoubted(id)
 	if fresh {
 		c.log.Info("node is there", "id", id, "name", n.Name, "region", n.Region, "addresses", n.Links)
 	}

@@ -18,12 +18,14 @@ import (
 	"cardea/relay/link/wire"
 )
 
-// What fits into metadata. With these bounds it has 493 bytes at most.
+// What fits into metadata. Names that are longer than leastName are cut further where all of these bounds together exceed it.
 const (
 	maxName      = 64 // bytes, of names and regions
+	leastName    = 24
 	maxVersion   = 32
 	maxAddresses = 3
 	maxMetadata  = memberlist.MetaMaxSize
+	maxBody      = maxMetadata - (2 + ed25519.SignatureSize) - 3 // without what signing adds
 )
 
 // metadata is what travels of a [Node] in gossip. Numbers are never reused; what is unknown is skipped.
@@ -44,6 +46,11 @@ type metadata struct {
 	Coordinate []byte   `pb:"14"`
 	Started    int64    `pb:"15"` // Unix time, milliseconds
 	Ring       uint64   `pb:"16"` // serial of the gossip keys it has
+	Place      []byte   `pb:"17"`
+	Capacity   uint32   `pb:"18"`
+	Host       string   `pb:"19"`
+	Ports      []byte   `pb:"20"`
+	Public     [][]byte `pb:"21"`
 }
 
 // signedMetadata is metadata with its node's signature.
@@ -70,6 +77,11 @@ func pack(n Node, p pass, key ed25519.PublicKey, sequence, ring uint64) metadata
 		Name: clip(n.Name, maxName), Region: clip(n.Region, maxName), Version: clip(n.Version, maxVersion),
 		State: uint8(n.State), Planes: uint8(n.Planes), Authority: n.Authority, Load: hundredths(n.Load),
 		Coordinate: packCoordinate(n.Coordinate), Started: n.Started.UnixMilli(),
+		Place: packPlace(n.Latitude, n.Longitude), Capacity: uint32(min(max(n.Capacity, 0), maxCapacity)), //nolint:gosec // bounded
+		Ports: n.Doors.packPorts(), Public: n.Doors.packAddresses(),
+	}
+	if isHost(n.Doors.Host) {
+		m.Host = n.Doors.Host
 	}
 	for _, a := range n.Links[:min(len(n.Links), maxAddresses)] {
 		m.Addresses = append(m.Addresses, a.Addr().Unmap().WithZone("").AsSlice())
@@ -78,8 +90,17 @@ func pack(n Node, p pass, key ed25519.PublicKey, sequence, ring uint64) metadata
 	for _, a := range n.Gossip {
 		m.GossipPort = a.Port()
 	}
+	for most := maxName; most >= leastName && len(wire.Marshal(&m)) > maxBody; most -= 8 {
+		m.Name, m.Region, m.Version = clip(m.Name, most), clip(m.Region, most), clip(m.Version, most)
+		if n := len(m.Addresses); most < maxName && n > 1 { // the best of them is enough to reach it
+			m.Addresses = m.Addresses[:n-1]
+		}
+	}
 	return m
 }
+
+// maxCapacity bounds how many clients a node can be meant for.
+const maxCapacity = 1 << 24
 
 // sign returns metadata in the form that members accept.
 func (m metadata) sign(cluster string, key ed25519.PrivateKey) []byte {
@@ -114,8 +135,9 @@ func (m metadata) describe() (described, error) {
 	d := described{sequence: m.Sequence, ring: m.Ring, Node: Node{
 		ID: idOf(m.Key), Name: clip(m.Name, maxName), Region: clip(m.Region, maxName), Version: clip(m.Version, maxVersion),
 		State: State(m.State), Planes: Planes(m.Planes), Authority: m.Authority, Load: float64(min(m.Load, 100)) / 100,
-		Started: time.UnixMilli(m.Started),
+		Started: time.UnixMilli(m.Started), Capacity: int(min(m.Capacity, maxCapacity)), Doors: parseDoors(m.Host, m.Public, m.Ports),
 	}}
+	d.Latitude, d.Longitude = parsePlace(m.Place)
 	if len(m.Addresses) == 0 || len(m.Addresses) > maxAddresses || m.LinkPort == 0 || m.GossipPort == 0 {
 		return d, errors.New("metadata: no proper addresses")
 	}

@@ -57,7 +57,11 @@ func (s signer) metadata(n Node, sequence, ring uint64) []byte {
 func largest() Node {
 	n := Node{
 		Name: strings.Repeat("ä", 200), Region: strings.Repeat("x", 200), Version: strings.Repeat("v", 200), State: 255, Planes: 255,
-		Authority: true, Load: 2, Started: time.UnixMilli(math.MaxInt64),
+		Authority: true, Load: 2, Started: time.UnixMilli(math.MaxInt64), Latitude: -90, Longitude: 180, Capacity: math.MaxInt,
+		Doors: Doors{
+			Host: strings.Repeat("h", maxHost), WS: 65535, WSS: 65535, HTTP: 65535, HTTPS: 65535, Media: 65535, TURNS: 65535, MediaTCP: true,
+			Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("2001:db8:1::1"), netip.MustParseAddr("203.0.113.2")},
+		},
 		Coordinate: &coordinate.Coordinate{Vec: []float64{1, 2, 3, 4, 5, 6, 7, 8}, Error: 1.5, Adjustment: -0.1, Height: 0.01},
 	}
 	for i := range 5 {
@@ -82,8 +86,44 @@ func TestMetadataFits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(d.Name) != maxName || len(d.Region) != maxName || len(d.Version) != maxVersion || len(d.Links) != maxAddresses || d.Load != 1 {
+	if len(d.Name) < leastName || len(d.Region) < leastName || len(d.Links) == 0 || d.Load != 1 {
 		t.Errorf("%+v", d)
+	}
+	want := largest().Doors
+	want.Addresses = want.Addresses[:2]
+	if !d.Doors.Equal(want) || d.Latitude != -90 || d.Longitude != 180 || d.Capacity != maxCapacity {
+		t.Errorf("%+v", d)
+	}
+	small := largest()
+	small.Doors, small.Latitude, small.Longitude, small.Capacity = Doors{}, 0, 0, 0
+	if d, err = parseMetadata(s.metadata(small, 1, 1), s.a, time.Now()); err != nil || len(d.Name) != maxName || len(d.Region) != maxName || len(d.Links) != maxAddresses {
+		t.Errorf("without doors: %v %+v", err, d)
+	}
+}
+
+// TestDoors wants what nodes say of where clients reach them to come through, and what is unfit for URLs to stay out.
+func TestDoors(t *testing.T) {
+	for _, d := range []Doors{
+		{}, {Host: "fra-1.example.org", WSS: 8989, HTTPS: 443, Media: 3478, MediaTCP: true}, {Host: "2001:db8::1", WS: 8188, TURNS: 5349},
+		{Host: "192.0.2.1", WS: 1, WSS: 2, HTTP: 3, HTTPS: 4, Media: 5, TURNS: 6},
+	} {
+		if got := parseDoors(d.Host, d.packAddresses(), d.packPorts()); !got.Equal(d) {
+			t.Errorf("%+v becomes %+v", d, got)
+		}
+	}
+	for _, host := range []string{"", "a/b", "a:1", "fe80::1%eth0", "[::1]", "a b", "a\"", strings.Repeat("a", maxHost+1), "ä"} {
+		if isHost(host) {
+			t.Errorf("%q is taken for a host", host)
+		}
+	}
+	future := append([]byte{0x3f, 1, 2, portUsual | 0x3f}, (&Doors{WSS: 8989}).packPorts()...)
+	if got := parseDoors("", nil, future); got.WSS != 8989 {
+		t.Errorf("with doors of a later version: %+v", got)
+	}
+	for _, cut := range [][]byte{{0}, {1, 2}, {0xff}} {
+		if got := parseDoors("", nil, cut); !got.Equal(Doors{}) {
+			t.Errorf("%x: %+v", cut, got)
+		}
 	}
 }
 
@@ -95,12 +135,18 @@ func TestMetadataRoundTrip(t *testing.T) {
 		Links:      []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7947"), netip.MustParseAddrPort("[2001:db8::1]:7947")},
 		Gossip:     []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7946"), netip.MustParseAddrPort("[2001:db8::1]:7946")},
 		Coordinate: &coordinate.Coordinate{Vec: []float64{0.5, -0.25, 0, 0, 0, 0, 0, 0.125}, Error: 0.5, Adjustment: -0.0625, Height: 0.03125},
+		Latitude:   50.11, Longitude: 8.68, Capacity: 500,
+		Doors: Doors{Host: "fra.example.org", Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.9")}, WS: 8188, WSS: 443, Media: 3478, MediaTCP: true},
 	}
 	d, err := parseMetadata(s.metadata(n, 5, 3), s.a, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(n, d.Node, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" || d.sequence != 5 || d.ring != 3 {
+	if math.Abs(d.Latitude-n.Latitude) > 0.005 || math.Abs(d.Longitude-n.Longitude) > 0.005 {
+		t.Errorf("it stands at %v, %v", d.Latitude, d.Longitude)
+	}
+	d.Latitude, d.Longitude = n.Latitude, n.Longitude
+	if diff := cmp.Diff(n, d.Node, cmpopts.EquateComparable(netip.AddrPort{}, netip.Addr{})); diff != "" || d.sequence != 5 || d.ring != 3 {
 		t.Errorf("%d %d %s", d.sequence, d.ring, diff)
 	}
 }
@@ -202,6 +248,8 @@ func TestPace(t *testing.T) {
 		{"nothing new", told, 1, 1, 2, time.Hour, false},
 		{"draining", Node{Load: 0.5, Coordinate: at(0), State: Draining}, 1, 1, 2, paceUrgent, true},
 		{"draining, just after the last time", Node{Load: 0.5, Coordinate: at(0), State: Draining}, 1, 1, 2, paceUrgent - 1, false},
+		{"another door", Node{Load: 0.5, Coordinate: at(0), Doors: Doors{WSS: 443}}, 1, 1, 2, paceUrgent, true},
+		{"another place", Node{Load: 0.5, Coordinate: at(0), Latitude: 1}, 1, 1, 2, paceUrgent, true},
 		{"new gossip keys", told, 2, 1, 2, paceUrgent, true},
 		{"new certificate", told, 1, 2, 2, paceUrgent, true},
 		{"a little more load", Node{Load: 0.54, Coordinate: at(0)}, 1, 1, 2, time.Hour, false},

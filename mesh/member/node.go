@@ -28,6 +28,10 @@ type Node struct {
 	Gossip     []netip.AddrPort // the first is in use
 	Coordinate *coordinate.Coordinate
 	Started    time.Time // by the node's own clock
+	Latitude   float64   // degrees, north positive, to a hundredth; with the longitude 0 where that is not known
+	Longitude  float64   // degrees, east positive
+	Capacity   int       // how many clients it is meant for; 0: it does not say
+	Doors      Doors     // where clients reach it
 }
 
 // State says whether a node takes new work.

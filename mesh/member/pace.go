@@ -10,7 +10,7 @@ import (
 
 // How often this node's metadata may be told to all.
 const (
-	paceUrgent = 200 * time.Millisecond // state, planes, names, gossip keys, certificate
+	paceUrgent = 200 * time.Millisecond // state, planes, names, place, doors, gossip keys, certificate
 	paceSlow   = 10 * time.Second       // load and coordinate, plus paceNode for each node, which bounds what all of them say together
 	paceNode   = 400 * time.Millisecond
 
@@ -31,7 +31,8 @@ func (p *pace) due(n Node, ring uint64, until int64, nodes int, now time.Time) b
 	since := now.Sub(p.at)
 	urgent := n.State != p.told.State || n.Planes != p.told.Planes || n.Name != p.told.Name || n.Region != p.told.Region ||
 		n.Authority != p.told.Authority || n.Version != p.told.Version || ring != p.ring || until != p.pass ||
-		!slices.Equal(n.Links, p.told.Links)
+		n.Latitude != p.told.Latitude || n.Longitude != p.told.Longitude || n.Capacity != p.told.Capacity ||
+		!n.Doors.Equal(p.told.Doors) || !slices.Equal(n.Links, p.told.Links)
 	if urgent {
 		return since >= paceUrgent
 	}

@@ -71,6 +71,7 @@ func (c *Cluster) loop(ctx context.Context) error {
 		c.renew()
 		c.turnRing()
 		c.keepPeers(false)
+		c.resolve()
 		select {
 		case <-t.C:
 		case <-c.wake:

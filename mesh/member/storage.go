@@ -65,6 +65,9 @@ func openStorage(dir string) (*storage, error) {
 	return nil, fmt.Errorf("%s: %w", dir, err)
 }
 
+// IsMember tells whether a directory, as [Config] names one, belongs to a member, which needs no invitation.
+func IsMember(dir string) bool { return holdsIdentity(dir) }
+
 // holdsIdentity tells whether a directory belongs to a member.
 func holdsIdentity(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, clusterFile))

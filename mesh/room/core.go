@@ -283,6 +283,8 @@ func (c *core) dispatch(from link.NodeID, kind link.Kind, payload []byte) ([]byt
 		return c.onOffer(from, payload)
 	case KindList:
 		return c.onList(payload)
+	case KindWhere:
+		return c.onWhere(payload)
 	default:
 		return nil, errRefused
 	}

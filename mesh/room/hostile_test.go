@@ -195,7 +195,7 @@ func FuzzCall(f *testing.F) {
 	rec := recordMessage{ID: "a/1", Born: 5, Stamp: 5}
 	for kind, m := range map[link.Kind]any{
 		KindCreate: &createMessage{Record: rec}, KindStore: &storeMessage{[]recordMessage{rec}}, KindFetch: &fetchMessage{"a/1"},
-		KindClaim: &claimMessage{"a/1", "p", 1}, KindDigest: &digestMessage{1}, KindList: &listMessage{"", 1, ""},
+		KindClaim: &claimMessage{"a/1", "p", 1}, KindDigest: &digestMessage{1}, KindList: &listMessage{"", 1, ""}, KindWhere: &whereMessage{"a/1"},
 		KindOffer: &offerMessage{[]uint32{1}, []offerRecord{{"a/1", 1}}},
 	} {
 		f.Add(uint16(kind), wire.Marshal(m))

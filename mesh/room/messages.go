@@ -15,11 +15,12 @@ const (
 	KindOffer  link.Kind = 38 // these records I have: which do you want, which have you?
 	KindAsk    link.Kind = 39 // a request to the participant's home
 	KindList   link.Kind = 40 // the rooms you are keeper of
+	KindWhere  link.Kind = 41 // at which nodes a room's participants are
 )
 
 // Kinds returns the kinds of calls that [Rooms.HandleCall] answers.
 func Kinds() []link.Kind {
-	return []link.Kind{KindCreate, KindStore, KindFetch, KindClaim, KindDigest, KindOffer, KindAsk, KindList}
+	return []link.Kind{KindCreate, KindStore, KindFetch, KindClaim, KindDigest, KindOffer, KindAsk, KindList, KindWhere}
 }
 
 // maxNodeID is the longest id of a node that is believed.

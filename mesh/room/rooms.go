@@ -260,6 +260,13 @@ func (r *Rooms) Keeper(room string) link.NodeID {
 	return r.core.keeper(room)
 }
 
+// Orphans returns how many records this node keeps for others who may not have them yet.
+func (r *Rooms) Orphans() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.core.orphans)
+}
+
 // Run sends, asks and keeps until ctx ends, and returns when nothing of it runs any more. It fails at once if the store could not be
 // read.
 func (r *Rooms) Run(ctx context.Context) error {

@@ -105,7 +105,7 @@ func (d *deployment) add(id link.NodeID, outlives bool) *signaling {
 		})
 		server, err := janus.New(janus.Config{
 			Node: fmt.Sprint(id, "-", d.runs), Plane: planes, Plugins: []janus.Plugin{echotest.Plugin{}, stubborn{}}, Mesh: n.Sessions,
-			MediaOutlives: outlives, Log: slog.New(slog.DiscardHandler),
+			MediaOutlives: func(uint64) bool { return outlives }, Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			d.t.Fatal(err)
@@ -524,6 +524,101 @@ func TestOwnerAway(t *testing.T) {
 		}
 		if r := c.Request(m{"janus": "claim"}); r["janus"] != "success" {
 			t.Fatalf("claim: %v", r)
+		}
+	})
+}
+
+// TestYielded drains a node: its connections are closed in good order, its clients claim their sessions at another node, which has
+// them from then on, and get every event; media goes on.
+func TestYielded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := deploy(t, "a", "b", "c")
+		d.delay = 20 * time.Millisecond
+		old := janustest.Open(t, d.nodes[0].server, echotest.Package)
+		id := d.dial(old)
+		begun := time.Now()
+		d.nodes[0].server.Drain(true)
+		if n := d.nodes[0].server.Departing(begun); n != 1 {
+			t.Fatalf("%d connections to close", n)
+		}
+		d.nodes[0].server.Depart(begun, 5)
+		if !old.Cut() || d.nodes[0].server.Departing(begun) != 0 {
+			t.Fatal("the connection is not closed")
+		}
+		d.media.Emit(plane.Event{Peer: id, Type: plane.EventSlowLink, Mid: "0", Kind: plane.Audio, Lost: 9})
+		time.Sleep(time.Second)
+
+		c := janustest.Connect(t, d.nodes[1].server).Resume(old.Session())
+		if r := c.Request(m{"janus": "claim"}); r["janus"] != "success" {
+			t.Fatalf("claim: %v", r)
+		}
+		h := c.Handle(old.ID)
+		if e := h.EventOf("slowlink"); e["lost"] != json.Number("9") {
+			t.Errorf("slowlink: %v", e)
+		}
+		if here, there := d.nodes[0].server.Metrics(), d.nodes[1].server.Metrics(); here.Sessions.Load() != 0 || here.Peers.Load() != 0 ||
+			here.SessionsYielded.Load() != 1 || there.Sessions.Load() != 1 || there.Peers.Load() != 1 {
+			t.Errorf("at the old node %d sessions and %d peers, at the new one %d and %d",
+				here.Sessions.Load(), here.Peers.Load(), there.Sessions.Load(), there.Peers.Load())
+		}
+		if r := h.Message(m{"bitrate": 77}, nil); janustest.Data(r)["result"] != "ok" {
+			t.Errorf("message: %v", r)
+		}
+		if peer, _ := d.media.Peer(id); peer.Closed || peer.Publications[1].Bitrate != 77 {
+			t.Errorf("the peer is %+v", peer)
+		}
+		for range 4 { // the old node has nothing to say of it
+			time.Sleep(announceTime / 2)
+			if r := c.Request(m{"janus": "keepalive"}); r["janus"] != "ack" {
+				t.Errorf("keepalive: %v", r)
+			}
+		}
+		// At the node that drains a claim is as ever, and a session without media stays there: nothing is kept of it.
+		bare := janustest.Connect(t, d.nodes[0].server).Create()
+		for _, x := range d.nodes[:2] {
+			if r := janustest.Connect(t, x.server).Resume(bare.Session()).Request(m{"janus": "claim"}); r["janus"] != "success" {
+				t.Errorf("claim of a session without media: %v", r)
+			}
+		}
+		if n := d.nodes[0].server.Metrics().SessionsYielded.Load(); n != 1 {
+			t.Errorf("%d sessions were yielded", n)
+		}
+	})
+}
+
+// TestYieldedPolling has a client that polls claim its session at another node than the one that drains.
+func TestYieldedPolling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := deploy(t, "a", "b")
+		var web []*transport.HTTP
+		for _, x := range d.nodes {
+			web = append(web, transport.NewHTTP(transport.HTTPConfig{Server: x.server}))
+		}
+		_, o := request(t, web[0], http.MethodPost, "/janus", m{"janus": "create", "transaction": "1"})
+		session := "/janus/" + id(o)
+		_, o = request(t, web[0], http.MethodPost, session, m{"janus": "attach", "plugin": echotest.Package, "transaction": "2"})
+		handle := session + "/" + id(o)
+		request(t, web[0], http.MethodPost, handle, m{"janus": "message", "transaction": "3", "body": m{"audio": true}, "jsep": janustest.Offer("audio")})
+		d.nodes[0].server.Drain(true)
+		time.Sleep(time.Second)
+		// An event waits: the session stays until it was fetched.
+		for _, want := range []uint64{0, 1} {
+			if _, o = request(t, web[1], http.MethodPost, session, m{"janus": "claim", "transaction": "4"}); o["janus"] != "success" {
+				t.Fatalf("claim: %v", o)
+			}
+			if n := d.nodes[0].server.Metrics().SessionsYielded.Load(); n != want {
+				t.Errorf("%d sessions were yielded, not %d", n, want)
+			}
+			if want == 0 {
+				if _, o = request(t, web[1], http.MethodGet, session, nil); o["jsep"] == nil {
+					t.Fatalf("no call: %v", o)
+				}
+			}
+		}
+		peer := d.media.Peers()[0].ID
+		d.media.Up(peer)
+		if _, o = request(t, web[1], http.MethodGet, session, nil); o["janus"] != "webrtcup" {
+			t.Errorf("poll: %v", o)
 		}
 	})
 }

@@ -79,6 +79,14 @@ func (s *Sessions) Disown(session uint64) {
 	}
 }
 
+// Release says that a session of this node's is about to be another's: its keepers know it as this node's until that one takes it.
+func (s *Sessions) Release(session uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.own, session)
+	delete(s.cache, session)
+}
+
 // Placed says at which nodes the media of a session of this node's is. It never waits.
 func (s *Sessions) Placed(session uint64, at []link.NodeID) {
 	places := make([]string, len(at))

@@ -52,9 +52,23 @@ func help(out io.Writer) error {
 	return err
 }
 
-// parse reads a command's flags. It prints usage, then what options writes (nil: nothing), when help is asked for, and
-// returns flag.ErrHelp then.
+// parse is parseFlags for a command that takes no arguments besides.
 func parse(fs *flag.FlagSet, args []string, out io.Writer, usage string, options func(io.Writer) error) error {
+	err := parseFlags(fs, args, out, usage, options)
+	if err == nil && fs.NArg() > 0 {
+		err = notOption(fs)
+	}
+	return err
+}
+
+// notOption is the fault of an argument where there may be none.
+func notOption(fs *flag.FlagSet) error {
+	return usageError{fmt.Errorf("%q is not an option (cardea %s --help lists them)", fs.Arg(0), fs.Name())}
+}
+
+// parseFlags reads a command's flags. It prints usage, then what options writes (nil: nothing), when help is asked for, and
+// returns flag.ErrHelp then.
+func parseFlags(fs *flag.FlagSet, args []string, out io.Writer, usage string, options func(io.Writer) error) error {
 	fs.SetOutput(io.Discard)
 	err := fs.Parse(args)
 	switch {
@@ -70,8 +84,6 @@ func parse(fs *flag.FlagSet, args []string, out io.Writer, usage string, options
 		return flag.ErrHelp
 	case err != nil:
 		return usageError{fmt.Errorf("%w (cardea %s --help lists the options)", err, fs.Name())}
-	case fs.NArg() > 0:
-		return usageError{fmt.Errorf("%q is not an option (cardea %s --help lists them)", fs.Arg(0), fs.Name())}
 	}
 	return nil
 }

@@ -25,6 +25,8 @@ var commands = []command{
 	{"rooms", "list the rooms on the node", rooms},
 	{"nodes", "list all nodes of the mesh", nodes},
 	{"token", "print an invitation for a new node", token},
+	{"join", "get an invitation for this machine, without a person", join},
+	{"drain", "have a node end when its clients are elsewhere", drain},
 	{"keys", "replace the key that nodes gossip with", keys},
 	{"check-config", "check a configuration, or print a sample", checkConfig},
 	{"load", "put a server under load and measure it", generateLoad},
@@ -38,7 +40,11 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	ends := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if len(os.Args) > 1 && os.Args[1] == "run" {
+		ends = ends[:1] // a node that is told to end drains first
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	context.AfterFunc(ctx, stop) // a second signal kills
 	os.Exit(exit(os.Stderr, dispatch(ctx, os.Args[1:], os.Stdout)))
 }

@@ -19,7 +19,9 @@ func TestMeshCommands(t *testing.T) {
 	rtt, loss := 150.26, 0.0123
 	var asked console.InviteRequest
 	server := httptest.NewServer(console.New(console.Config{
-		Access:  console.Access{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Access: func() console.Access {
+			return console.Access{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+		},
 		Metrics: http.NotFoundHandler(),
 		Mesh: &console.Mesh{
 			Nodes: func() []console.MeshNode {

@@ -22,7 +22,9 @@ The configuration is put together from, later ones winning: defaults, a YAML fil
 
 const runUsage = `Usage: cardea run [--join INVITATION] [options]
 
-Runs a node until SIGTERM or SIGINT.
+Runs a node until SIGTERM or SIGINT (Ctrl-C). SIGTERM drains it first, where other nodes can take its clients (node.drain_timeout);
+SIGINT, or a second SIGTERM, stops it at once. SIGHUP has it read its configuration and certificate again, and take over what can
+change while it runs; it logs what cannot.
   --join INVITATION
         Become a member of the cluster that an invitation is from ("cardea token" there prints one); it stands in for what
         mesh.join says. A node that is a member already ignores it. Everybody on this machine can read it here; while
@@ -37,18 +39,26 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := parse(fs, args, out, runUsage+configUsage, config.WriteHelp); err != nil {
 		return err
 	}
-	c, _, err := load(sources)
+	again := func() (*config.Config, error) { return runConfig(sources, *join) }
+	c, err := again()
 	if err != nil {
 		return err
 	}
-	if *join != "" {
-		c.Mesh.Join = nil
-		for j := range strings.SplitSeq(*join, ",") {
-			c.Mesh.Join = append(c.Mesh.Join, config.Secret(strings.TrimSpace(j)))
-		}
-		if err := c.Validate(); err != nil {
-			return usageError{fmt.Errorf("--join: %w", err)}
-		}
+	return node.Run(ctx, c, again)
+}
+
+// runConfig reads the configuration; join stands in for what it says of mesh.join.
+func runConfig(sources *config.Sources, join string) (*config.Config, error) {
+	c, _, err := load(sources)
+	if err != nil || join == "" {
+		return c, err
 	}
-	return node.Run(ctx, c)
+	c.Mesh.Join = nil
+	for j := range strings.SplitSeq(join, ",") {
+		c.Mesh.Join = append(c.Mesh.Join, config.Secret(strings.TrimSpace(j)))
+	}
+	if err := c.Validate(); err != nil {
+		return nil, usageError{fmt.Errorf("--join: %w", err)}
+	}
+	return c, nil
 }

@@ -40,11 +40,20 @@ func ask(name, usage string, args []string, out io.Writer, own func(*flag.FlagSe
 	if own != nil {
 		own(fs)
 	}
+	c, asJSON, err = askWith(fs, usage, args, out)
+	if err == nil && fs.NArg() > 0 {
+		err = notOption(fs)
+	}
+	return c, asJSON, err
+}
+
+// askWith is ask for a command with flags of its own, which may take arguments besides.
+func askWith(fs *flag.FlagSet, usage string, args []string, out io.Writer) (c console.Client, asJSON bool, err error) {
 	url := fs.String("url", "", "")
 	tokenFile := fs.String("token-file", "", "")
 	file := fs.String("config", "", "")
 	fs.BoolVar(&asJSON, "json", false, "")
-	if err := parse(fs, args, out, usage+askUsage, nil); err != nil {
+	if err := parseFlags(fs, args, out, usage+askUsage, nil); err != nil {
 		return c, false, err
 	}
 	c = console.Client{URL: *url, HTTP: &http.Client{Timeout: askTimeout}}

@@ -16,6 +16,11 @@ type Config struct {
 	Media     Media     `yaml:"media"`
 	TURN      TURN      `yaml:"turn"`
 	Mesh      Mesh      `yaml:"mesh"`
+	Geo       Geo       `yaml:"geo"`
+	DNS       DNS       `yaml:"dns"`
+	Registry  Registry  `yaml:"registry"`
+	Events    Events    `yaml:"events"`
+	Quality   Quality   `yaml:"quality"`
 	TLS       TLS       `yaml:"tls"`
 	Console   Console   `yaml:"console"`
 	Limits    Limits    `yaml:"limits"`
@@ -44,6 +49,11 @@ type Node struct {
 	// StopTimeout is how long a clean stop may take before connections are cut. Longer lets slow clients take their
 	// last messages; the service manager's own limit must be above it.
 	StopTimeout time.Duration `yaml:"stop_timeout"`
+	// DrainTimeout is how long SIGTERM, or "cardea drain" unless it says otherwise, lets present clients stay while other nodes take
+	// the new ones: clients with nearest.js move meanwhile without a gap, others leave, and who is still there at the end is hung
+	// up. The node ends earlier when it is empty. Longer cuts fewer calls and makes upgrades slower; the service manager's own limit
+	// must be above this and stop_timeout together. 0, or no other node in the mesh: SIGTERM stops the node at once.
+	DrainTimeout time.Duration `yaml:"drain_timeout"`
 }
 
 // The roles of a node.
@@ -70,7 +80,8 @@ type Log struct {
 // TLS names the certificate of every listener that speaks TLS or DTLS on behalf of the node: wss, https, turns. Without
 // one these listeners stay closed. Calls themselves are encrypted either way, with keys of their own.
 type TLS struct {
-	// Certificate is a PEM file: the node's certificate, then those that lead to its authority. Read at start.
+	// Certificate is a PEM file: the node's certificate, then those that lead to its authority. Both files are read again
+	// when they change.
 	Certificate string `yaml:"certificate"`
 	// Key is the PEM file of the certificate's private key.
 	Key string `yaml:"key"`
@@ -94,6 +105,9 @@ type Console struct {
 	// Token lets its bearer ("Authorization: Bearer TOKEN") read metrics and the node's state from anywhere. Empty: only
 	// the allowed networks may.
 	Token Secret `yaml:"token"`
+	// Password lets operators, among those who may see the console, drain nodes and remove participants from rooms on its page, of
+	// the whole mesh. At least 8 characters. Empty: the page only shows.
+	Password Secret `yaml:"password"`
 }
 
 // Limits bound what clients can take from the node. New sessions are refused before present calls suffer.
@@ -125,7 +139,7 @@ type Limits struct {
 // Default returns the configuration of a node to which nothing was said.
 func Default() Config {
 	return Config{
-		Node: Node{Planes: []string{PlaneSignaling, PlaneMedia, PlaneTURN}, DataDir: "/var/lib/cardea", StopTimeout: 10 * time.Second},
+		Node: Node{Planes: []string{PlaneSignaling, PlaneMedia, PlaneTURN}, DataDir: "/var/lib/cardea", StopTimeout: 10 * time.Second, DrainTimeout: 30 * time.Second},
 		Log:  Log{Level: slog.LevelInfo, Format: "text"},
 		Janus: Janus{
 			WSPort: 8188, WSSPort: 8989, HTTPPort: 8088, HTTPSPort: 8089, AdminPort: 7088,
@@ -133,6 +147,7 @@ func Default() Config {
 			ReclaimSessionTimeout: 10 * time.Second,
 			CandidatesTimeout:     45 * time.Second,
 			NoMediaTimer:          time.Second,
+			Redirect:              RedirectOff,
 		},
 		Media: Media{
 			Port: 3478, TCP: true, ReadBuffer: 4 << 20, WriteBuffer: 4 << 20,
@@ -142,7 +157,10 @@ func Default() Config {
 			Enabled: true, Realm: "cardea", MinPort: 49152, MaxPort: 65535, TLSPort: 5349, DTLS: true,
 			MaxLifetime: time.Hour,
 		},
-		Mesh: Mesh{Enabled: true, GossipPort: 7946, LinkPort: 7947},
+		Mesh:     Mesh{Enabled: true, GossipPort: 7946, LinkPort: 7947},
+		DNS:      DNS{Port: 53, TTL: 20 * time.Second, RateLimit: 500},
+		Registry: Registry{TTL: 30 * time.Second},
+		Events:   defaultEvents(), Quality: defaultQuality(),
 		Console: Console{
 			Port: 9600, HTTPSPort: 9643, Page: true,
 			Allowed: []Network{network("127.0.0.0/8"), network("::1")},

@@ -192,6 +192,41 @@ func TestFaults(t *testing.T) {
 				"mesh.redis: want redis://[USER:PASSWORD@]HOST[:PORT][/DB]",
 			},
 		},
+		{
+			"networks of events", "events: {webhook: {allowed: [10.0.0.1/8]}}\n",
+			nil, nil,
+			[]string{`cardea.yaml:1: events.webhook.allowed[0]: "10.0.0.1/8" has bits set beyond its length: did you mean 10.0.0.0/8?`},
+		},
+		{
+			"events", "events: {types: [all, core], label: type, max_disk: 1MiB, flush_timeout: 10s, kafka: {brokers: [a, 'b:9092'], topic: 'a b', acks: some, ca: x, user: u}, " +
+				"webhook: {url: 'https://u:p@x/', password: x}, websocket: {url: 'http://x'}, log: {file: events.json, max_size: 1}}\n",
+			nil, nil,
+			[]string{
+				"events.types: all stands alone",
+				`events.label: "type": want 1 to 64 bytes, and none of an event's own keys`,
+				"events.max_disk: 1MiB is less than 16MiB",
+				"events.max_memory: 16MiB is less than 2MiB or more than max_disk",
+				"events.flush_timeout: is not below node.stop_timeout",
+				`events.kafka.brokers[0]: "a": want HOST:PORT`,
+				`events.kafka.topic: "a b": want up to 249 letters, digits, and . _ -`,
+				`events.kafka.acks: "some": want all, leader or none`,
+				"events.kafka.tls: is off: ca and certificate have no effect",
+				"events.kafka: mechanism, user and password are needed together",
+				"events.webhook.url: name and password do not belong in a URL: there are user and password",
+				"events.webhook.password: has no effect without user",
+				"events.websocket.url: want a URL that begins with ws:// or wss://",
+				`events.log.file: "events.json": want an absolute path`,
+				"events.log.max_size: 1 is less than 1MiB",
+			},
+		},
+		{
+			"events elsewhere", "", []string{"CARDEA_EVENTS_KAFKA_BATCH=x", "CARDEA_EVENTS_WEBHOOK_UR=x"}, []string{"--events-log-keep", "x"},
+			[]string{
+				`CARDEA_EVENTS_KAFKA_BATCH: events.kafka.batch: "x": want a whole number`,
+				"CARDEA_EVENTS_WEBHOOK_UR: no such option (did you mean CARDEA_EVENTS_WEBHOOK_URL?)",
+				`--events-log-keep: events.log.keep: "x": want a whole number`,
+			},
+		},
 		{"mesh off", "mesh: {enabled: false, join: [a]}\n", nil, nil, []string{"mesh.join: has no effect with the mesh switched off"}},
 		{"two invitations", "", []string{"CARDEA_MESH_JOIN=" + strings.Repeat("cardea_"+strings.Repeat("A", 180)+",", 2)}, nil, []string{"mesh.join: more than one invitation"}},
 		{
@@ -301,7 +336,7 @@ func TestDocumented(t *testing.T) {
 			t.Errorf("%s is there twice", o.env())
 		}
 		envs[o.env()] = true
-		if !regexp.MustCompile(`^[a-z0-9]+\.[a-z][a-z0-9_]*$`).MatchString(o.path()) {
+		if !regexp.MustCompile(`^[a-z0-9]+(\.[a-z]+)?\.[a-z][a-z0-9_]*$`).MatchString(o.path()) {
 			t.Errorf("%s has no proper yaml tag: %s", o.field, o.path())
 		}
 	}
@@ -331,8 +366,8 @@ func TestSample(t *testing.T) {
 		t.Errorf("cardea.example.yaml is not up to date (make generate):\n%s", d)
 	}
 	want := Default()
-	option := regexp.MustCompile(`(?m)^  #(\w+:)`)
-	for name, document := range map[string][]byte{"as it is": b.Bytes(), "uncommented": option.ReplaceAll(b.Bytes(), []byte("  $1"))} {
+	option := regexp.MustCompile(`(?m)^( +)#(\w+:)`)
+	for name, document := range map[string][]byte{"as it is": b.Bytes(), "uncommented": option.ReplaceAll(b.Bytes(), []byte("$1$2"))} {
 		c, err := Parse(name, document)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)

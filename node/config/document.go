@@ -14,7 +14,7 @@ import (
 
 // The sources whose comments are the documentation of the options.
 //
-//go:embed config.go janus.go media.go mesh.go
+//go:embed config.go janus.go media.go mesh.go geo.go dns.go registry.go events.go quality.go
 var sources embed.FS
 
 // comments maps "Janus" and "Janus.WSPort" to the comments of type and field, as one paragraph each.
@@ -107,19 +107,27 @@ func WriteSample(w io.Writer) error {
 		"# (janus.ws_port: CARDEA_JANUS_WS_PORT) and by a flag (--janus-ws-port), which win in this order. Secrets may\n" +
 		"# stand in a file of their own: api_secret_file names the file that holds api_secret.\n")
 	c := Default()
-	section := ""
+	section, indent := "", ""
 	for _, o := range options(&c) {
 		if o.section != section {
 			section = o.section
 			owner, _, _ := strings.Cut(o.field, ".")
-			p.printf("\n")
-			p.wrapped("# ", comments()[owner])
-			p.printf("%s:\n", section)
+			depth := strings.Count(section, ".")
+			name := section[strings.LastIndex(section, ".")+1:]
+			if indent = strings.Repeat("  ", depth); depth == 0 {
+				p.printf("\n")
+			}
+			p.wrapped(indent+"# ", comments()[owner])
+			p.printf("%s%s:\n", indent, name)
 		}
-		p.wrapped("  # ", comments()[o.field])
-		p.printf("  #%s: %s\n", o.key, sampleValue(o.value))
-		if t := o.value.Type(); t.Kind() == reflect.Slice && t.Elem() == reflect.TypeFor[Room]() {
-			p.room()
+		p.wrapped(indent+"  # ", comments()[o.field])
+		p.printf("%s  #%s: %s\n", indent, o.key, sampleValue(o.value))
+		switch o.value.Interface().(type) {
+		case []Room:
+			r := DefaultRoom()
+			p.element("a room", reflect.ValueOf(&r).Elem())
+		case []RegistryEntry:
+			p.element("an entry", reflect.ValueOf(&RegistryEntry{}).Elem())
 		}
 	}
 	return p.err
@@ -132,13 +140,12 @@ func sampleValue(v reflect.Value) string {
 	return quoted(text(v))
 }
 
-// room describes the options of a room, of which no file needs all.
-func (p *printer) room() {
-	p.printf("  # Options of a room:\n")
-	r := DefaultRoom()
-	for key, f := range fields(reflect.ValueOf(&r).Elem()) {
+// element describes the options of a list's elements, of which no file needs all.
+func (p *printer) element(what string, v reflect.Value) {
+	p.printf("  # Options of %s:\n", what)
+	for key, f := range fields(v) {
 		p.printf("  #   %s: %s\n", key, sampleValue(f.value))
-		p.wrapped("  #       ", comments()["Room."+f.name])
+		p.wrapped("  #       ", comments()[v.Type().Name()+"."+f.name])
 	}
 }
 

@@ -55,7 +55,18 @@ type Janus struct {
 	// TrustedProxies lists the networks of reverse proxies whose X-Forwarded-For is believed. Without them all clients
 	// behind a proxy share one address and its limits.
 	TrustedProxies []Network `yaml:"trusted_proxies"`
+	// Redirect says when a client that creates a session over HTTP is sent to another node (307, by its geo.host or address):
+	// off never, busy while this node takes no sessions, far also when another is noticeably nearer to the client. Clients must be
+	// able to reach each node by itself. WebSockets are never redirected.
+	Redirect string `yaml:"redirect"`
 }
+
+// When clients are sent to another node over HTTP.
+const (
+	RedirectOff  = "off"
+	RedirectBusy = "busy"
+	RedirectFar  = "far"
+)
 
 // VideoRoom is the VideoRoom plugin.
 type VideoRoom struct {

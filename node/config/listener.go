@@ -48,6 +48,7 @@ func (c *Config) Listeners() []Listener {
 		add("mesh.link_port", "udp", c.Mesh.Address, c.Mesh.LinkPort, false)
 		add("mesh.link_port", "tcp", c.Mesh.Address, c.Mesh.LinkPort, false)
 	}
+	c.dnsListeners(add)
 	add("console.port", "tcp", c.Console.Address, c.Console.Port, false)
 	add("console.https_port", "tcp", c.Console.Address, c.Console.HTTPSPort, true)
 	return all

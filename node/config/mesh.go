@@ -62,9 +62,7 @@ func (c *Config) validateMesh(v *Faults) {
 	}
 	v.check(invitations <= 1, "mesh.join", "more than one invitation")
 	v.check(m.DNS == "" || isName(m.DNS), "mesh.dns", "%q: want a name", m.DNS)
-	redis := string(m.Redis)
-	v.check(redis == "" || strings.HasPrefix(redis, "redis://") || strings.HasPrefix(redis, "rediss://") || strings.HasPrefix(redis, "unix://"),
-		"mesh.redis", "want redis://[USER:PASSWORD@]HOST[:PORT][/DB]")
+	v.check(m.Redis == "" || isRedis(string(m.Redis)), "mesh.redis", wantRedis)
 }
 
 const (

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// option is one leaf of a Config: a field of a section.
+// option is one leaf of a Config: a field of a section, or of a section in a section.
 type option struct {
-	section string        // "janus"
+	section string        // "janus", "events.kafka"
 	key     string        // "ws_port"
 	field   string        // "Janus.WSPort", the name its comment is found under
 	value   reflect.Value // settable when the options are those of a pointer's Config
@@ -23,11 +23,22 @@ type option struct {
 func options(c *Config) []option {
 	var all []option
 	for section, v := range fields(reflect.ValueOf(c).Elem()) {
-		for key, value := range fields(v.value) {
-			all = append(all, option{section, key, v.value.Type().Name() + "." + value.name, value.value})
-		}
+		all = append(all, leaves(section, v.value)...)
 	}
 	return all
+}
+
+// leaves lists the options of a section, and after them those of the sections in it.
+func leaves(section string, v reflect.Value) []option {
+	var own, inner []option
+	for key, value := range fields(v) {
+		if t := value.value.Type(); t.Kind() == reflect.Struct && !isText(t) {
+			inner = append(inner, leaves(section+"."+key, value.value)...)
+			continue
+		}
+		own = append(own, option{section, key, v.Type().Name() + "." + value.name, value.value})
+	}
+	return append(own, inner...)
 }
 
 type field struct {
@@ -49,7 +60,12 @@ func fields(v reflect.Value) func(yield func(string, field) bool) {
 
 func (o option) path() string { return o.section + "." + o.key }
 
-func (o option) env() string { return envPrefix + strings.ToUpper(o.section+"_"+o.key) }
+func (o option) env() string { return envSection(o.section) + strings.ToUpper(o.key) }
+
+// envSection begins the names of a section's variables.
+func envSection(section string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(section, ".", "_")) + "_"
+}
 
 // flag is the option's flag without dashes. The node section, about the node itself, lends no prefix.
 func (o option) flag() string {
@@ -57,7 +73,7 @@ func (o option) flag() string {
 	if o.section != "node" {
 		name = o.section + "_" + name
 	}
-	return strings.ReplaceAll(name, "_", "-")
+	return strings.NewReplacer("_", "-", ".", "-").Replace(name)
 }
 
 const (

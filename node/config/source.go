@@ -117,7 +117,7 @@ func (d *decoder) environment(env map[string]string, c *Config) {
 	var names, sections []string
 	for _, o := range options(c) {
 		names = append(names, o.env())
-		sections = append(sections, envPrefix+strings.ToUpper(o.section)+"_")
+		sections = append(sections, envSection(o.section))
 		value, direct := env[o.env()]
 		delete(env, o.env())
 		if direct {

@@ -21,6 +21,11 @@ func (c *Config) validate() Faults {
 	c.validateMedia(&v)
 	c.validateTURN(&v)
 	c.validateMesh(&v)
+	c.validateGeo(&v)
+	c.validateDNS(&v)
+	c.validateRegistry(&v)
+	c.validateEvents(&v)
+	c.validateQuality(&v)
 	c.validateLimits(&v)
 	c.validateListeners(&v)
 	return v
@@ -53,6 +58,7 @@ func (c *Config) validateNode(v *Faults) {
 	v.between("node.stop_timeout", c.Node.StopTimeout, time.Second, time.Hour, false)
 	v.check(c.Log.Format == "text" || c.Log.Format == "json", "log.format", "%q: want text or json", c.Log.Format)
 	v.check((c.TLS.Certificate == "") == (c.TLS.Key == ""), "tls", "certificate and key are needed together")
+	v.check(c.Console.Password == "" || len(c.Console.Password) >= 8, "console.password", "shorter than 8 characters")
 }
 
 func (c *Config) validateJanus(v *Faults) {
@@ -61,6 +67,7 @@ func (c *Config) validateJanus(v *Faults) {
 	v.between("janus.reclaim_session_timeout", j.ReclaimSessionTimeout, time.Second, day, true)
 	v.between("janus.candidates_timeout", j.CandidatesTimeout, time.Second, time.Hour, false)
 	v.between("janus.no_media_timer", j.NoMediaTimer, time.Second, time.Hour, false)
+	v.check(slices.Contains([]string{RedirectOff, RedirectBusy, RedirectFar}, j.Redirect), "janus.redirect", "%q: want off, busy or far", j.Redirect)
 	v.check(j.SlowLinkThreshold >= 0, "janus.slowlink_threshold", "must not be negative")
 	v.check(j.AdminSecret != "" || j.AdminWSPort == 0, "janus.admin_ws_port", "needs janus.admin_secret")
 	v.check(j.AdminSecret != "" || !j.AdminAddress.IsValid(), "janus.admin_address", "has no effect without admin_secret")

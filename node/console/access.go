@@ -56,9 +56,10 @@ func local(hostport string) bool {
 	return err == nil
 }
 
-// closed guards a handler.
-func (a Access) closed(h http.Handler) http.Handler {
+// closed guards a handler; access is asked for each request.
+func closed(access func() Access, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a := access()
 		if a.allows(r) {
 			h.ServeHTTP(w, r)
 			return

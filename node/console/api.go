@@ -82,6 +82,9 @@ type Page struct {
 	AdminKey  bool   `json:"admin_key"`  // rooms can be made only with a key
 	APISecret bool   `json:"api_secret"` // requests need a secret
 
+	// Hosts are those of other nodes, to which the page may move.
+	Hosts func() []string `json:"-"`
+
 	// ICEServers is how a browser that cannot reach the node directly may relay to it, and to nothing else. Filled in for
 	// each request; nil without TURN, and for who asks too often.
 	ICEServers []ICEServer `json:"ice_servers,omitempty"`
@@ -122,6 +125,11 @@ type Line struct {
 	Keyframes uint64  `json:"keyframes"`
 	JitterMS  float64 `json:"jitter_ms"`
 	Talking   bool    `json:"talking,omitempty"`
+	// Of pictures that the node sends: what the client is reckoned to have seen since it subscribed.
+	FirstFrameMS float64 `json:"first_frame_ms,omitempty"` // from subscribe to the first picture
+	WatchedMS    float64 `json:"watched_ms,omitempty"`
+	FrozenMS     float64 `json:"frozen_ms,omitempty"` // of that, the time that the picture stood still
+	Stalls       int     `json:"stalls,omitempty"`    // times that it did
 }
 
 // Layer is what flows of one simulcast or SVC quality; -1 stands for not known.
@@ -147,6 +155,7 @@ func PeerOf(s plane.PeerStats) Peer {
 			Room: l.Stream.Room, Publisher: l.Stream.Publisher, Layers: make([]Layer, 0, len(l.Layers)),
 			Width: l.Width, Height: l.Height, Packets: l.Packets, Bytes: l.Bytes, Lost: l.Lost, NACKs: l.NACKs,
 			Repaired: l.Repaired, PLIs: l.PLIs, Keyframes: l.Keyframes, JitterMS: milliseconds(l.Jitter), Talking: l.Talking,
+			FirstFrameMS: milliseconds(l.FirstFrame), WatchedMS: milliseconds(l.Watched), FrozenMS: milliseconds(l.Frozen), Stalls: l.Stalls,
 		}
 		if l.Sending {
 			line.Direction = "send"

@@ -19,6 +19,9 @@ type Client struct {
 	HTTP  *http.Client
 }
 
+// ErrNoAnswer says that there is no node, or none that answers.
+var ErrNoAnswer = errors.New("no node answers")
+
 // maxAnswer bounds what is read of an answer, bytes: a node with a hundred thousand rooms.
 const maxAnswer = 64 << 20
 
@@ -66,7 +69,7 @@ func (c Client) do(ctx context.Context, method, path string, content []byte, int
 		if ue, ok := errors.AsType[*url.Error](err); ok {
 			err = ue.Err
 		}
-		return fmt.Errorf("no node answers at %s: %w", c.URL, err)
+		return fmt.Errorf("%w at %s: %w", ErrNoAnswer, c.URL, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

@@ -15,7 +15,7 @@ import (
 
 // Config is what the console shows and to whom. Functions are called for every request, from many goroutines.
 type Config struct {
-	Access  Access
+	Access  func() Access                                  // asked for each request, since it may change
 	Page    *Page                                          // nil: no page
 	Metrics http.Handler                                   // of /metrics
 	Ready   func() error                                   // nil when new clients are welcome
@@ -23,6 +23,12 @@ type Config struct {
 	Rooms   func(ctx context.Context) []Room               // it may ask other nodes, and ends with the context
 	Peer    func(session, handle uint64) (p Peer, ok bool) // ok is false for what does not exist
 	Mesh    *Mesh                                          // nil: the node knows no others
+	// Room looks into one room, wherever it is; it may ask other nodes. ok is false for one that does not exist. Nil: no room is
+	// looked into.
+	Room     func(ctx context.Context, plugin, room string, p ParticipantRange) (v RoomView, ok bool)
+	Operator Operator
+	// Quality returns what users of a room, or of one of its participants, saw and heard lately. Nil: nothing is known.
+	Quality func(room, participant string) []QualityLine
 	// ICEServers mints credentials for a visitor of the page that reached the node by that host name or address, "" when it
 	// named none. Nil: there is no TURN.
 	ICEServers func(host string) []ICEServer
@@ -58,18 +64,23 @@ func New(cfg Config) http.Handler {
 		}
 		answer(w, p)
 	})
-	closed := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, cfg.Access.closed(h)) }
-	closed("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, cfg.Status()) })
-	closed("GET /api/v1/rooms", func(w http.ResponseWriter, r *http.Request) { answer(w, Rooms{cfg.Rooms(r.Context())}) })
-	if cfg.Mesh != nil {
-		cfg.Mesh.handle(closed)
+	guarded := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, closed(cfg.Access, h)) }
+	guarded("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, cfg.Status()) })
+	handleRooms(guarded, cfg.Rooms)
+	if cfg.Room != nil {
+		handleRoom(guarded, cfg.Room)
 	}
-	closed("GET /metrics", cfg.Metrics.ServeHTTP)
-	closed("GET /debug/pprof/", pprof.Index)
-	closed("GET /debug/pprof/profile", pprof.Profile)
-	closed("GET /debug/pprof/trace", pprof.Trace)
+	newOperators(cfg.Operator).handle(guarded)
+	handleQuality(mux, guarded, cfg.Quality)
+	if cfg.Mesh != nil {
+		cfg.Mesh.handle(guarded)
+	}
+	guarded("GET /metrics", cfg.Metrics.ServeHTTP)
+	guarded("GET /debug/pprof/", pprof.Index)
+	guarded("GET /debug/pprof/profile", pprof.Profile)
+	guarded("GET /debug/pprof/trace", pprof.Trace)
 	if cfg.Page != nil {
-		minting := newMinting()
+		minting := newSources(mintEvery, mintBurst)
 		mux.HandleFunc("GET /api/v1/page", func(w http.ResponseWriter, r *http.Request) {
 			p := *cfg.Page
 			if cfg.ICEServers != nil && minting.take(r.RemoteAddr, time.Now()) {
@@ -82,7 +93,23 @@ func New(cfg Config) http.Handler {
 	return mux
 }
 
-// policy keeps the page to its own files and to the Janus API on the host that it came from.
+// maxHosts bounds the header that names other nodes; a page that would move to one beyond stays where it is.
+const maxHosts = 64
+
+// elsewhere lets the page go on at other nodes when its own goes.
+func elsewhere(hosts []string) string {
+	var b strings.Builder
+	for _, h := range hosts[:min(len(hosts), maxHosts)] {
+		if strings.Trim(h, hostCharacters) == "" && h != "" { // policies have no words for IPv6 addresses
+			fmt.Fprintf(&b, " ws://%s:* wss://%s:* http://%s:* https://%s:*", h, h, h, h)
+		}
+	}
+	return b.String()
+}
+
+const hostCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-."
+
+// policy keeps the page to its own files and to the Janus API on the host that it came from, and at other nodes.
 func policy(p *Page, host string) string {
 	api := "ws: wss:" // a host that cannot be named
 	if host != "" {
@@ -90,9 +117,19 @@ func policy(p *Page, host string) string {
 		host = bracketed(host)
 		api = fmt.Sprintf("ws://%s:%d wss://%s:%d wss://%s", host, p.WSPort, host, p.WSSPort, host)
 	}
+	if p.Hosts != nil {
+		api += elsewhere(p.Hosts())
+	}
 	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; manifest-src 'self'; " +
 		"connect-src 'self' " + api + "; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 }
+
+// operatorPages is the folder of the pages for operators, and operatorPolicy keeps them to this server, and text to being text.
+const (
+	operatorPages  = "/console/"
+	operatorPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+		"require-trusted-types-for 'script'; trusted-types 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
 
 // page serves the embedded files.
 func page(p *Page) http.Handler {
@@ -102,13 +139,19 @@ func page(p *Page) http.Handler {
 	}
 	server := http.FileServerFS(files)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/" && strings.HasSuffix(r.URL.Path, "/") { // no listings of folders
+		operators := strings.HasPrefix(r.URL.Path, operatorPages)
+		if r.URL.Path != "/" && r.URL.Path != operatorPages && strings.HasSuffix(r.URL.Path, "/") { // no listings of folders
 			http.NotFound(w, r)
 			return
 		}
 		h := w.Header()
-		h.Set("Content-Security-Policy", policy(p, hostOf(r.Host)))
-		h.Set("Permissions-Policy", "camera=(self), microphone=(self), display-capture=(self), geolocation=()")
+		if operators {
+			h.Set("Content-Security-Policy", operatorPolicy)
+			h.Set("Permissions-Policy", "camera=(), microphone=(), display-capture=(), geolocation=()")
+		} else {
+			h.Set("Content-Security-Policy", policy(p, hostOf(r.Host)))
+			h.Set("Permissions-Policy", "camera=(self), microphone=(self), display-capture=(self), geolocation=()")
+		}
 		if r.TLS != nil {
 			h.Set("Cross-Origin-Opener-Policy", "same-origin") // browsers complain of it elsewhere
 		}

@@ -21,7 +21,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func config() Config {
 	return Config{
-		Access:  Access{Token: "secret", Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}},
+		Access: func() Access {
+			return Access{Token: "secret", Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}}
+		},
 		Page:    &Page{Version: "v1", WSPort: 8188},
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "metrics") }),
 		Ready:   func() error { return nil },
@@ -60,7 +62,7 @@ func TestAccess(t *testing.T) {
 			for k, v := range tt.header {
 				r.Header.Set(k, v)
 			}
-			if got := config().Access.allows(r); got != tt.want {
+			if got := config().Access().allows(r); got != tt.want {
 				t.Errorf("allowed: %v", got)
 			}
 		})
@@ -117,7 +119,7 @@ func TestOpenAndClosed(t *testing.T) {
 func TestNotReadyAndWithoutPage(t *testing.T) {
 	cfg := config()
 	cfg.Ready = func() error { return errors.New("stopping") }
-	cfg.Page, cfg.Access = nil, Access{}
+	cfg.Page, cfg.Access = nil, func() Access { return Access{} }
 	h := New(cfg)
 	for path, want := range map[string]int{"/readyz": 503, "/healthz": 200, "/": 404, "/api/v1/page": 404, "/metrics": 403} {
 		w := httptest.NewRecorder()

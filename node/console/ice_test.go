@@ -20,8 +20,8 @@ func get(h http.Handler, path, remote, host string) *httptest.ResponseRecorder {
 	return w
 }
 
-// TestMinting wants credentials for who asks now and then, and only so many for who asks without end.
-func TestMinting(t *testing.T) {
+// TestSources wants credentials for who asks now and then, and only so many for who asks without end.
+func TestSources(t *testing.T) {
 	cfg := config()
 	minted := 0
 	cfg.ICEServers = func(host string) []ICEServer {
@@ -69,13 +69,13 @@ func TestMinting(t *testing.T) {
 	}
 }
 
-func TestMintingIsBounded(t *testing.T) {
-	m := newMinting()
+func TestSourcesIsBounded(t *testing.T) {
+	m := newSources(mintEvery, mintBurst)
 	now := time.Now()
-	for i := range 4 * mintBuckets {
+	for i := range 4 * sourceBuckets {
 		m.take(fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255, i&255), now)
 	}
-	if len(m.buckets) > mintBuckets {
+	if len(m.buckets) > sourceBuckets {
 		t.Errorf("%d buckets", len(m.buckets))
 	}
 	if m.take("nobody", now) {

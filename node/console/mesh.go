@@ -2,11 +2,7 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"time"
 )
@@ -18,6 +14,8 @@ type Mesh struct {
 	Streams    func(ctx context.Context) []MeshStream
 	Invite     func(ctx context.Context, r InviteRequest) (invitation string, err error)
 	RotateKeys func(ctx context.Context) error
+	Drain      func(ctx context.Context, r DrainRequest) (Drained, error)
+	Overview   func(ctx context.Context) Overview // it asks the other nodes; nil: there is none
 }
 
 // MeshNodes is the list of all nodes, the one asked included.
@@ -101,45 +99,24 @@ func (r *InviteRequest) check() error {
 func (m *Mesh) handle(closed func(pattern string, h http.HandlerFunc)) {
 	closed("GET /api/v1/nodes", func(w http.ResponseWriter, _ *http.Request) { answer(w, MeshNodes{m.Nodes()}) })
 	closed("GET /api/v1/streams", func(w http.ResponseWriter, r *http.Request) { answer(w, MeshStreams{m.Streams(r.Context())}) })
-	// What changes something must not be set off by a page of the outside that a browser on this machine has open.
-	guard := http.NewCrossOriginProtection()
-	change := func(pattern string, f func(r *http.Request, body []byte) (any, error)) {
-		closed(pattern, guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-				http.Error(w, "want application/json", http.StatusUnsupportedMediaType)
-				return
-			}
-			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-			if err != nil {
-				http.Error(w, "request too long", http.StatusRequestEntityTooLarge)
-				return
-			}
-			v, err := f(r, body)
-			if bad, ok := errors.AsType[badRequest](err); ok {
-				http.Error(w, bad.Error(), http.StatusBadRequest)
-				return
-			}
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusConflict)
-				return
-			}
-			answer(w, v)
-		})).ServeHTTP)
-	}
-	change("POST /api/v1/invitations", func(r *http.Request, body []byte) (any, error) {
+	closed("POST /api/v1/invitations", changing(func(_ http.ResponseWriter, r *http.Request, body []byte) (any, error) {
 		var req InviteRequest
-		if err := json.Unmarshal(body, &req); err != nil {
-			return nil, badRequest{fmt.Errorf("not a proper request: %w", err)}
+		if err := read(body, &req); err != nil {
+			return nil, err
 		}
 		if err := req.check(); err != nil {
 			return nil, badRequest{err}
 		}
 		text, err := m.Invite(r.Context(), req)
 		return Invited{text, time.Now().Add(time.Duration(req.TTLSeconds) * time.Second)}, err
-	})
-	change("POST /api/v1/keys/rotate", func(r *http.Request, _ []byte) (any, error) {
+	}))
+	closed("POST /api/v1/keys/rotate", changing(func(_ http.ResponseWriter, r *http.Request, _ []byte) (any, error) {
 		return struct{}{}, m.RotateKeys(r.Context())
-	})
+	}))
+	handleDrain(closed, m.Drain)
+	if m.Overview != nil {
+		handleOverview(closed, m.Overview)
+	}
 }
 
 // badRequest is the asker's fault.

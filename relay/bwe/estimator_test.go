@@ -221,7 +221,7 @@ func TestUnansweredProbes(t *testing.T) {
 	for now := int64(0); now < int64(time.Minute); now += 5 * ms {
 		if n := e.Padding(now); n > 0 {
 			padding += n
-			e.Sent.Add(uint16(now/ms), now, n)
+			e.Sent.Add(uint16(now/ms), now, n, 0)
 		}
 	}
 	if padding == 0 || padding > 60000 {
@@ -242,7 +242,7 @@ func TestFeedbackStops(t *testing.T) {
 	between(t, "estimate afterwards", float64(c.e.Estimate()), 4e6, 5.5e6)
 
 	e := New(Config{}, 0) // but not when nothing is sent
-	e.Sent.Add(1, 0, 100)
+	e.Sent.Add(1, 0, 100, 0)
 	e.TransportFeedback(feedback(t, 1, rtcp.Arrival{Sequence: 1}), 50*ms)
 	for now := int64(0); now < int64(time.Minute); now += 5 * ms {
 		e.Padding(now)
@@ -277,7 +277,7 @@ func TestREMB(t *testing.T) {
 		t.Errorf("estimate %d after the losses", e.Estimate())
 	}
 	// TWCC takes over.
-	e.Sent.Add(1, 30*second, 100)
+	e.Sent.Add(1, 30*second, 100, 0)
 	e.TransportFeedback(feedback(t, 1, rtcp.Arrival{Sequence: 1}), 30*second+50*ms)
 	before := e.Estimate()
 	e.REMB(300e3, 31*second)
@@ -321,7 +321,7 @@ func TestHostileFeedback(t *testing.T) {
 			now += int64(rapid.IntRange(0, 1000).Draw(t, "ms")) * ms
 			for range rapid.IntRange(0, 30).Draw(t, "packets") {
 				seq++
-				e.Sent.Add(seq, now, rapid.IntRange(-1, 70000).Draw(t, "size"))
+				e.Sent.Add(seq, now, rapid.IntRange(-1, 70000).Draw(t, "size"), 0)
 			}
 			if n := e.Padding(now); n < 0 || n > 20e6*probeBurst/8 {
 				t.Fatalf("%d bytes of padding", n)
@@ -383,7 +383,7 @@ func warm(t testing.TB) (*call, func() *rtcp.TransportFeedback) {
 		for i := range arrivals {
 			n++
 			c.now += 2 * ms
-			c.e.Sent.Add(uint16(n), c.now, 1200)
+			c.e.Sent.Add(uint16(n), c.now, 1200, 0)
 			arrivals[i] = rtcp.Arrival{Sequence: n, Time: c.now + 30*ms + int64(i%3)*ms}
 		}
 		buf, _ = rtcp.AppendTWCC(buf[:0], 1, 2, 0, base, arrivals[1:]) // the first one is lost
@@ -420,6 +420,6 @@ func BenchmarkAdd(b *testing.B) {
 	for b.Loop() {
 		now += ms
 		seq++
-		h.Add(seq, now, 1200)
+		h.Add(seq, now, 1200, 0)
 	}
 }

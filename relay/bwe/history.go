@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// minHistory and maxHistory bound the packets remembered, powers of two. Full size takes 16 KiB and lasts for
+	// minHistory and maxHistory bound the packets remembered, powers of two. Full size takes 24 KiB and lasts for
 	// half a second of 40 Mbit/s.
 	minHistory = 256
 	maxHistory = 2048
@@ -30,8 +30,9 @@ type Result struct {
 	Arrival  int64 // ns, a clock of the client's; meaningless unless Received
 	Size     int32 // bytes
 	Received bool
-	Late     bool  // received, but an earlier message said that it was lost
-	Cluster  uint8 // the probe it was sent in, 0 for none
+	Late     bool   // received, but an earlier message said that it was lost
+	Cluster  uint8  // the probe it was sent in, 0 for none
+	Tag      uint32 // what the sender knows it by, 0 for none
 }
 
 // History remembers the packets sent to one client by their transport sequence numbers, until feedback comes in.
@@ -54,9 +55,18 @@ type History struct {
 // ring is indexed by the low bits of the sequence number.
 type ring struct {
 	slots []atomic.Uint64 // see pack; 0 for an empty one
+	tags  []atomic.Uint32 // of what is in the slots
 }
 
-func (r *ring) at(seq uint16) *atomic.Uint64 { return &r.slots[int(seq)&(len(r.slots)-1)] }
+func newRing(size int) *ring {
+	return &ring{slots: make([]atomic.Uint64, size), tags: make([]atomic.Uint32, size)}
+}
+
+// at returns the place of a packet.
+func (r *ring) at(seq uint16) (*atomic.Uint64, *atomic.Uint32) {
+	i := int(seq) & (len(r.slots) - 1)
+	return &r.slots[i], &r.tags[i]
+}
 
 // A packet in 64 bits: time sent in us (32), size (16), high byte of the sequence number (8), probe (7), lost (1).
 // The size is never 0 and the low byte of the sequence number follows from the place in the ring.
@@ -75,8 +85,8 @@ func age(v uint64, now int64) time.Duration {
 	return time.Duration(int32(uint32(now/1000)-uint32(v>>32))) * time.Microsecond
 }
 
-// Add remembers a packet of size bytes that is sent now.
-func (h *History) Add(seq uint16, now int64, size int) {
+// Add remembers a packet of size bytes that is sent now. What feedback says of it comes with the tag.
+func (h *History) Add(seq uint16, now int64, size int, tag uint32) {
 	r := h.ring.Load()
 	if r == nil {
 		r = h.grow(nil)
@@ -88,8 +98,9 @@ func (h *History) Add(seq uint16, now int64, size int) {
 	if now-h.last.Load() > int64(5*time.Millisecond) {
 		h.last.Store(now)
 	}
-	slot := r.at(seq)
+	slot, tagged := r.at(seq)
 	old := slot.Load()
+	tagged.Store(tag)
 	slot.Store(pack(seq, now, size, cluster))
 	if old != 0 && len(r.slots) < maxHistory && age(old, now) < keepSent {
 		h.grow(r)
@@ -109,14 +120,16 @@ func (h *History) grow(r *ring) *ring {
 		return now
 	}
 	if r == nil {
-		r = &ring{slots: make([]atomic.Uint64, minHistory)}
+		r = newRing(minHistory)
 		h.ring.Store(r)
 		return r
 	}
-	larger := &ring{slots: make([]atomic.Uint64, 2*len(r.slots))}
+	larger := newRing(2 * len(r.slots))
 	for i := range r.slots {
 		if v := r.slots[i].Load(); v != 0 {
-			larger.at(uint16(v>>8&0xFF)<<8 | uint16(i&0xFF)).Store(v)
+			slot, tagged := larger.at(uint16(v>>8&0xFF)<<8 | uint16(i&0xFF))
+			tagged.Store(r.tags[i].Load())
+			slot.Store(v)
 		}
 	}
 	h.ring.Store(larger)
@@ -162,8 +175,8 @@ func (h *History) take(s rtcp.Status, now int64) (r Result, ok bool) {
 	if ring == nil {
 		return r, false
 	}
-	slot := ring.at(s.Sequence)
-	v := slot.Load()
+	slot, tagged := ring.at(s.Sequence)
+	v, tag := slot.Load(), tagged.Load()
 	old := age(v, now)
 	if v == 0 || uint8(v>>8) != uint8(s.Sequence>>8) || old > maxAge || old < -maxAge {
 		return r, false
@@ -174,6 +187,7 @@ func (h *History) take(s rtcp.Status, now int64) (r Result, ok bool) {
 		Received: s.Received,
 		Late:     s.Received && v&lostBit != 0,
 		Cluster:  uint8(v >> 1 & maxClusters),
+		Tag:      tag,
 	}
 	if s.Received {
 		return r, slot.CompareAndSwap(v, 0)

@@ -38,7 +38,7 @@ func TestResolve(t *testing.T) {
 	var h History
 	now := 500 * ms
 	for i := range uint16(10) { // over the wrap
-		h.Add(65530+i, now+int64(i)*ms, 1000+int(i))
+		h.Add(65530+i, now+int64(i)*ms, 1000+int(i), 0)
 	}
 	// 65530 and 65532 are lost, 65533 comes before 65531.
 	arrived := func(seq int64, t int64) rtcp.Arrival { return rtcp.Arrival{Sequence: seq, Time: t} }
@@ -80,8 +80,8 @@ func TestResolve(t *testing.T) {
 // The reference time is 24 bits of 64 ms and wraps every 12 days.
 func TestReferenceWraps(t *testing.T) {
 	var h History
-	h.Add(1, 0, 100)
-	h.Add(2, 0, 100)
+	h.Add(1, 0, 100, 0)
+	h.Add(2, 0, 100, 0)
 	const wrap = int64(1<<23) * int64(rtcp.ReferenceUnit)
 	a := h.Resolve(feedback(t, 1, rtcp.Arrival{Sequence: 1, Time: wrap - ms}), ms, nil)
 	b := h.Resolve(feedback(t, 2, rtcp.Arrival{Sequence: 2, Time: wrap + ms}), ms, nil)
@@ -92,7 +92,7 @@ func TestReferenceWraps(t *testing.T) {
 
 func TestHistoryGrowsWithTheRate(t *testing.T) {
 	size := func(h *History) int { return len(h.ring.Load().slots) }
-	if s := unsafe.Sizeof(ring{}.slots[0]) * maxHistory; s > 16<<10 {
+	if s := (unsafe.Sizeof(ring{}.slots[0]) + unsafe.Sizeof(ring{}.tags[0])) * maxHistory; s > 24<<10 {
 		t.Errorf("%d bytes", s)
 	}
 	for _, c := range []struct {
@@ -104,7 +104,7 @@ func TestHistoryGrowsWithTheRate(t *testing.T) {
 			t.Fatal("memory before the first packet")
 		}
 		for i := range 3 * c.perSecond {
-			h.Add(uint16(i), int64(i)*int64(time.Second)/int64(c.perSecond), 1000)
+			h.Add(uint16(i), int64(i)*int64(time.Second)/int64(c.perSecond), 1000, 0)
 		}
 		if got := size(&h); got != c.want {
 			t.Errorf("%d packets/s: %d slots, want %d", c.perSecond, got, c.want)
@@ -123,12 +123,12 @@ func TestHistoryGrowsWithTheRate(t *testing.T) {
 
 func TestHistoryMarksProbes(t *testing.T) {
 	var h History
-	h.Add(1, 0, 100)
+	h.Add(1, 0, 100, 0)
 	h.begin(7)
-	h.Add(2, 0, 200)
-	h.Add(3, 0, 300)
+	h.Add(2, 0, 200, 0)
+	h.Add(3, 0, 300, 0)
 	h.begin(0)
-	h.Add(4, 0, 400)
+	h.Add(4, 0, 400, 0)
 	for seq, want := range map[uint16]uint8{1: 0, 2: 7, 3: 7, 4: 0} {
 		if r, ok := h.take(rtcp.Status{Sequence: seq, Received: true}, ms); !ok || r.Cluster != want {
 			t.Errorf("%d: %+v", seq, r)
@@ -147,7 +147,7 @@ func TestHistoryConcurrency(t *testing.T) {
 	for g := range 4 {
 		wg.Go(func() {
 			for i := range each {
-				h.Add(uint16(4*i+g), int64(i)*ms, 1000)
+				h.Add(uint16(4*i+g), int64(i)*ms, 1000, 0)
 			}
 		})
 	}

@@ -172,7 +172,7 @@ func newCall(t testing.TB, l *link, cfg Config) *call {
 func (c *call) send(size int) {
 	c.seq++
 	c.sent++
-	c.e.Sent.Add(c.seq, c.now, size)
+	c.e.Sent.Add(c.seq, c.now, size, 0)
 	if !c.link.send(packet{seq: int64(c.seq), size: size}, c.now) {
 		c.lost++
 	}

@@ -8,6 +8,7 @@ import (
 
 	"cardea/relay/ice"
 	"cardea/relay/plane"
+	"cardea/relay/quality"
 	"cardea/relay/rtcp"
 	"cardea/relay/srtp"
 	"cardea/relay/stream"
@@ -45,8 +46,13 @@ type downTrack struct {
 	sender  *srtp.Sender // of the track's SSRC; nil before the keys are there
 	rtx     *srtp.Sender // of its retransmissions; nil without
 	counted bool         // packets carry a transport-wide sequence number
+	owed    *stream.Stream
+	viewer  *quality.Viewer // nil for sound
+	told    told
 
 	// Guarded by Peer.mu.
+	tag         uint32 // see tagOf; set once
+	losses      quality.Losses
 	lost        rtcp.ReportBlock
 	lostBefore  int32
 	rate        uint32 // bits/s over the last second
@@ -56,6 +62,9 @@ type downTrack struct {
 // newDown makes the sent side of a line.
 func newDown(p *Peer, l *line) *downTrack {
 	d := &downTrack{p: p, kind: l.Kind, track: stream.NewTrack(trackConfig(l))}
+	if l.Kind == plane.Video {
+		d.viewer, d.tag = quality.NewViewer(false), p.newTag()
+	}
 	d.secure()
 	return d
 }
@@ -192,11 +201,18 @@ func (d *downTrack) Vanished(s *stream.Stream) {
 
 // attach makes the stream the track is attached to the one it should be: the one on offer, unless paused.
 func (d *downTrack) attach() {
-	want := d.offer
-	if d.sub.Paused || !d.wanted || d.closed || d.p.out.Load() == nil {
+	owed := d.offer
+	if d.sub.Paused || !d.wanted || d.closed {
+		owed = nil
+	}
+	want := owed
+	if d.p.out.Load() == nil {
 		want = nil
 	}
 	if want == d.stream {
+		if want == nil {
+			d.owe(owed)
+		}
 		return
 	}
 	if old := d.stream; old != nil {
@@ -204,6 +220,7 @@ func (d *downTrack) attach() {
 		with(old, d.track.Detach)
 		d.stream = nil
 	}
+	d.owe(owed)
 	if want == nil {
 		return
 	}
@@ -279,18 +296,19 @@ func (d *downTrack) write(packet *stream.Packet, pad int, now int64, path *ice.P
 	if buf == nil {
 		return
 	}
-	d.finish(r, d.sender.Protect(buf, header, index), stamp, d.counted, now)
+	d.sees(packet, buf, index, now)
+	d.finish(r, d.sender.Protect(buf, header, index), stamp, d.counted, d.tagOf(uint16(index), false), now) //nolint:gosec // low bits
 }
 
 // finish sends a protected packet and keeps the books. numbered says that the packet carries the stamp's transport-wide
 // sequence number: of others the client's feedback does not speak, and they are not to be taken for lost.
-func (d *downTrack) finish(r room, packet []byte, stamp stream.Stamp, numbered bool, now int64) {
+func (d *downTrack) finish(r room, packet []byte, stamp stream.Stamp, numbered bool, tag uint32, now int64) {
 	r.commit(packet)
 	n := len(packet)
 	d.packets.Add(1)
 	d.bytes.Add(uint64(n))
 	if numbered {
-		d.p.estimator.Sent.Add(stamp.TransportSeq, now, n)
+		d.p.estimator.Sent.Add(stamp.TransportSeq, now, n, tag)
 	}
 	d.p.pacer.spend(n)
 	d.p.env.Metrics.PacketsOut.Add(1)
@@ -309,6 +327,9 @@ func (p *Peer) stamp(now int64) stream.Stamp {
 func (d *downTrack) retransmit(seq uint16, now, rtt int64, out *udp.Outbox) (cost int) {
 	path := d.p.dest.Load()
 	d.locked(func() {
+		if d.viewer != nil {
+			d.viewer.Missed(seq, true)
+		}
 		if path == nil || d.sender == nil || d.stream == nil {
 			return
 		}
@@ -325,7 +346,10 @@ func (d *downTrack) retransmit(seq uint16, now, rtt int64, out *udp.Outbox) (cos
 		packet := sender.Protect(buf, header, index)
 		cost = len(packet)
 		d.repaired.Add(1)
-		d.finish(r, packet, stamp, rtx && d.counted, now) // the original carries its first number once more
+		if d.viewer != nil {
+			d.viewer.Again(seq, now)
+		}
+		d.finish(r, packet, stamp, rtx && d.counted, d.tagOf(seq, true), now) // the original carries its first number once more
 	})
 	return cost
 }
@@ -346,7 +370,7 @@ func (d *downTrack) probe(n int, now int64, out *udp.Outbox) (sent int) {
 		packet := d.rtx.Protect(buf, header, index)
 		sent = len(packet)
 		d.p.env.Metrics.Paddings.Add(1)
-		d.finish(r, packet, stamp, true, now)
+		d.finish(r, packet, stamp, true, 0, now)
 	})
 	return sent
 }

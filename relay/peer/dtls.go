@@ -151,6 +151,7 @@ func (p *Peer) runDTLS(ctx context.Context, active bool, announced []plane.Finge
 	if err != nil {
 		return p.handshakeFailed(err)
 	}
+	p.env.Emit(plane.Event{Peer: p.id, Type: plane.EventDTLS, State: "trying"})
 	handshake, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	err = conn.HandshakeContext(handshake)
 	timedOut := errors.Is(handshake.Err(), context.DeadlineExceeded)
@@ -165,6 +166,7 @@ func (p *Peer) runDTLS(ctx context.Context, active bool, announced []plane.Finge
 		}
 		if timedOut {
 			p.env.Metrics.HandshakeFailures.Add(1)
+			p.env.Emit(plane.Event{Peer: p.id, Type: plane.EventDTLS, State: "failed"})
 			return "DTLS timeout"
 		}
 		return p.handshakeFailed(err)
@@ -177,6 +179,7 @@ func (p *Peer) runDTLS(ctx context.Context, active bool, announced []plane.Finge
 
 func (p *Peer) handshakeFailed(err error) string {
 	p.env.Metrics.HandshakeFailures.Add(1)
+	p.env.Emit(plane.Event{Peer: p.id, Type: plane.EventDTLS, State: "failed"})
 	p.log.Info("DTLS handshake failed", "error", err)
 	return "DTLS error"
 }

@@ -50,6 +50,12 @@ type Env struct {
 	Fault func(p *Peer, reason any, stack []byte)
 	// Urgent asks for [Peer.Drain] at the ticker's next turn.
 	Urgent func(p *Peer)
+	// Quality takes every report of what a client's user saw and heard, also the last one, which no event tells; Reached
+	// takes how every client's attempt to reach the node ended. Both are called with the peer locked, must not wait, and may be nil.
+	Quality func(q *plane.Quality)
+	Reached func(o Outcome)
+	// QualityInterval is the time between two reports; 0 means 10 s.
+	QualityInterval time.Duration
 }
 
 // SinkFault tells that a sink of a stream panicked: what stream.Config.Fault is for.

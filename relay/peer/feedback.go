@@ -94,7 +94,7 @@ func (p *Peer) handleReport(r *rtcp.Packet, now int64, out *udp.Outbox) {
 		}
 	case rtcp.TWCC:
 		if f, ok := r.TransportFeedback(); ok {
-			p.estimator.TransportFeedback(&f, now)
+			p.acknowledged(p.estimator.TransportFeedback(&f, now), now)
 		}
 	case rtcp.REMB:
 		if rate, _, ok := r.REMB(); ok {
@@ -131,6 +131,7 @@ func (p *Peer) receiverReports(blocks rtcp.Reports, now int64) {
 			p.measuredRTT(int64(rtt))
 		}
 		d.reported(&b)
+		p.reports(d, &b, now)
 		p.estimator.Report(b.FractionLost, uint64(p.bandwidth.sentRate), now)
 	}
 }

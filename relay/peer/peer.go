@@ -78,6 +78,10 @@ type Peer struct {
 	state      ice.State
 	former     string // user fragment from before a restart that is still routed here
 	protocol   string
+	watch      watch
+	pathLast   ice.Path // the last that was reported,
+	pathTold   int64    // when, ns; 0 for never
+	pathUntold bool     // another was selected since
 }
 
 // New opens a peer: it can be found by checks for its user fragment from now on.
@@ -163,6 +167,8 @@ func (p *Peer) Negotiate(s plane.Session) error {
 		return err
 	}
 	p.version, p.session = s.Version, s
+	p.watch.begin(p.env.Clock.Now())
+	p.watch.remember(s.Remote.Candidates)
 	p.agent.SetRemote(s.Remote.Ufrag, s.Remote.Pwd, p.env.Clock.Now())
 	if s.Remote.Complete {
 		p.agent.SetComplete()
@@ -249,12 +255,13 @@ func (p *Peer) dataLine() (plane.Line, bool) {
 
 // AddCandidates takes the client's candidates. An ICE lite agent does not check them; that no more will come bounds how
 // long it waits.
-func (p *Peer) AddCandidates(_ []plane.Candidate, complete bool) error {
+func (p *Peer) AddCandidates(c []plane.Candidate, complete bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return plane.ErrNoPeer
 	}
+	p.watch.remember(c)
 	if complete {
 		p.agent.SetComplete()
 	}
@@ -325,8 +332,10 @@ func (p *Peer) connected() {
 	}
 	p.up = true
 	p.feedback.lastSecond = p.env.Clock.Now()
+	p.outcome(ResultConnected, p.feedback.lastSecond)
 	p.env.Metrics.Handshakes.Add(1)
 	p.env.Metrics.Connected.Add(1)
+	p.env.Emit(plane.Event{Peer: p.id, Type: plane.EventDTLS, State: "connected"})
 	p.env.Emit(plane.Event{Peer: p.id, Type: plane.EventUp})
 	for _, l := range p.lines {
 		if l.down != nil {
@@ -348,6 +357,11 @@ func (p *Peer) down(reason string) {
 	}
 	p.feedback.ended = true
 	p.log.Info("peer down", "reason", reason)
+	now := p.env.Clock.Now()
+	p.outcome(failed(reason), now)
+	if q := p.takeQuality(now); q != nil {
+		p.env.Emit(plane.Event{Peer: p.id, Type: plane.EventQuality, Quality: q})
+	}
 	p.env.Emit(plane.Event{Peer: p.id, Type: plane.EventDown, Reason: reason})
 	p.release()
 	p.cancel()
@@ -378,6 +392,9 @@ func (p *Peer) shut() {
 		return
 	}
 	p.closed = true
+	now := p.env.Clock.Now()
+	p.outcome(ResultAbandoned, now)
+	p.takeQuality(now)
 	if p.up {
 		p.env.Metrics.Connected.Add(-1)
 	}

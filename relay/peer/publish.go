@@ -31,7 +31,8 @@ func (p *Peer) applyPublications() {
 			l.stream = nil
 		}
 		if l.moved = false; l.stream == nil {
-			l.stream = p.newStream(l)
+			l.stream, l.publishedAt = p.newStream(l), p.env.Clock.Now()
+			l.anew()
 			p.env.Streams.Publish(l.pub.Stream, l.stream)
 		}
 		l.stream.SetMuted(l.pub.Muted)

@@ -1,6 +1,9 @@
 package peer
 
-import "cardea/relay/rtcp"
+import (
+	"cardea/relay/quality"
+	"cardea/relay/rtcp"
+)
 
 // reception keeps what a receiver report says of one source (RFC 3550 section 6.4.1 and appendix A).
 type reception struct {
@@ -14,7 +17,9 @@ type reception struct {
 	transit        int64
 	expectedBefore int64 // at the last report
 	receivedBefore uint64
-	lostBefore     int64 // at the last second
+	lostBefore     int64          // at the last second
+	arrived        quality.Losses // by themselves
+	repairs        quality.Losses // or by repair
 }
 
 // packet notes a packet that arrived.
@@ -48,6 +53,13 @@ func (r *reception) lostSince() int {
 	n := now - r.lostBefore
 	r.lostBefore = now
 	return int(max(n, 0))
+}
+
+// count takes note of the totals.
+func (r *reception) count() {
+	expected := r.highest - r.base + 1
+	r.arrived.Total(expected, max(expected-int64(r.packets), 0)) //nolint:gosec // counters of one peer
+	r.repairs.Total(expected, r.lost())
 }
 
 // report fills a report block; the caller adds the last sender report. What was repaired counts as lost: the report is

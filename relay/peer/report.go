@@ -113,6 +113,9 @@ func (p *Peer) tick(now int64, out *udp.Outbox) (down string) {
 	if down = p.checkICE(now); down != "" || !p.up {
 		return down
 	}
+	if p.pathUntold {
+		p.reportPath(now)
+	}
 	p.refillRepair(TickInterval)
 	buf := p.feedback.scratch[:0]
 	if p.extensions.transport != 0 {
@@ -124,6 +127,7 @@ func (p *Peer) tick(now int64, out *udp.Outbox) (down string) {
 		buf = p.appendReports(buf, now)
 		p.bandwidth.measure(elapsed, p.sentBytes())
 		p.everySecond(elapsed)
+		p.watched(now)
 	}
 	buf = p.appendLimit(buf, now)
 	p.sendRTCP(buf)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"cardea/relay/plane"
+	"cardea/relay/quality"
 	"cardea/relay/rtp"
 	"cardea/relay/srtp"
 )
@@ -35,6 +36,8 @@ type source struct {
 	askedKey  int64  // ns of the last keyframe request
 	asked     uint64 // keyframe requests
 	wantsKey  bool
+	viewer    *quality.Viewer // of pictures that are published; nil otherwise
+	told      told
 }
 
 // binding says what an SSRC is.
@@ -75,6 +78,7 @@ func (p *Peer) bind(h *rtp.Header, now int64) *source {
 	if old := *b.place(); old != nil && !b.rtx {
 		src.nack, src.receiving, src.lastMedia, src.lastTime = old.nack, old.receiving, old.lastMedia, old.lastTime
 		src.nack.missing = nil // what the old encoder lost, the new one does not have
+		src.viewer, src.told = old.viewer, old.told
 	}
 	if r != nil {
 		src.recv = r.Receiver

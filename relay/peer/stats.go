@@ -26,12 +26,7 @@ func (p *Peer) Stats() plane.PeerStats {
 		st.DTLSState = "connecting"
 	}
 	if path := p.dest.Load(); path != nil {
-		st.Remote = path.Remote.String()
-		if path.Conn != nil {
-			st.Local = path.Conn.Local().String()
-		} else {
-			st.Local = p.env.Sockets[path.Socket].LocalAddr().String()
-		}
+		st.Remote, st.Local = path.Remote.String(), p.localEnd(*path)
 	}
 	for _, l := range p.lines {
 		if l.Direction.Receives() {
@@ -68,7 +63,7 @@ func (p *Peer) receivedStats(l *line, now int64) plane.LineStats {
 		}
 		for j := range st.Layers {
 			if int(max(st.Layers[j].Substream, 0)) == i {
-				st.Layers[j].RID = src.rid
+				st.Layers[j].RID, st.Layers[j].Packets, st.Layers[j].Bytes = src.rid, r.packets, r.bytes
 			}
 		}
 	}
@@ -91,6 +86,10 @@ func (d *downTrack) stats(l *line) plane.LineStats {
 		substream, spatial, temporal := d.track.Current()
 		sent := d.track.Stats()
 		st.Codec, st.Width, st.Height, st.Keyframes = sent.Codec, sent.Width, sent.Height, sent.Keyframes
+		if v := d.viewer; v != nil {
+			st.FirstFrame, st.Watched = time.Duration(v.FirstFrame()), time.Duration(v.Watched)
+			st.Frozen, st.Stalls = time.Duration(v.Frozen), v.Count
+		}
 		st.Layers = []plane.LayerStats{{Substream: substream, Spatial: spatial, Temporal: temporal, Bitrate: d.rate, SSRC: l.SSRC}}
 	})
 	return st

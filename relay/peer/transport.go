@@ -52,6 +52,34 @@ func (p *Peer) use(path ice.Path) {
 		p.protocol = "tcp"
 	}
 	p.log.Debug("path selected", "remote", path.Remote, "protocol", p.protocol)
+	p.reportPath(p.env.Clock.Now())
+}
+
+// pathPause is the least time between two reports of paths: a client may move from path to path as fast as it sends checks.
+const pathPause = int64(time.Second)
+
+// reportPath tells of the selected path, now or, if that was done a moment ago, later.
+func (p *Peer) reportPath(now int64) {
+	path := p.dest.Load()
+	if path != nil && *path == p.pathLast {
+		p.pathUntold = false
+		return
+	}
+	if p.pathUntold = path != nil && p.pathTold != 0 && now-p.pathTold < pathPause; p.pathUntold || path == nil {
+		return
+	}
+	p.pathTold, p.pathLast = now, *path
+	p.env.Emit(plane.Event{
+		Peer: p.id, Type: plane.EventPath, Local: p.localEnd(*path), Remote: path.Remote.String(), Protocol: p.protocol,
+	})
+}
+
+// localEnd is the node's end of a path, address:port.
+func (p *Peer) localEnd(path ice.Path) string {
+	if path.Conn != nil {
+		return path.Conn.Local().String()
+	}
+	return p.env.Sockets[path.Socket].LocalAddr().String()
 }
 
 // PathClosed tells that a path is no more: its TCP connection has ended. If packets went there, they go another way the

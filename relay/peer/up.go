@@ -14,15 +14,16 @@ import (
 // line is on hold.
 type line struct {
 	plane.Line
-	pub       plane.Publication
-	stream    *stream.Stream     // what the line feeds; nil while nothing
-	channel   *Channel           // the same for a data line
-	layers    [maxLayers]*source // what feeds it
-	repairers [maxLayers]*source // and the retransmissions of that
-	moved     bool               // a source became another layer's: the stream cannot go on
-	past      totals             // of sources that were replaced
-	down      *downTrack
-	talking   talking
+	pub         plane.Publication
+	stream      *stream.Stream     // what the line feeds; nil while nothing
+	channel     *Channel           // the same for a data line
+	layers      [maxLayers]*source // what feeds it
+	repairers   [maxLayers]*source // and the retransmissions of that
+	moved       bool               // a source became another layer's: the stream cannot go on
+	publishedAt int64              // ns, when the stream was made
+	past        totals             // of sources that were replaced
+	down        *downTrack
+	talking     talking
 }
 
 // renegotiate takes over what was agreed.
@@ -170,6 +171,9 @@ func (p *Peer) repair(src *source, h *rtp.Header, payload []byte, now int64) *st
 		p.measuredRTT(rtt)
 	}
 	media.reception.repaired++
+	if media.viewer != nil {
+		media.viewer.Came(uint16(seq), now) //nolint:gosec // low bits
+	}
 	h.SequenceNumber, h.SSRC, h.PayloadType = original, media.ssrc, format
 	h.Timestamp += media.timeShift
 	slot := s.Reserve(src.layer, len(payload))
@@ -197,6 +201,7 @@ func (p *Peer) received(src *source, h *rtp.Header, seq int64, payload, size int
 	gap, hopeless := src.nack.received(seq, now)
 	src.reception.packet(seq, h.Timestamp, src.line.clockRate(), size, now)
 	src.lastMedia, src.lastTime = now, h.Timestamp
+	src.sees(seq, h, now)
 	if src.line.Kind == plane.Video && hopeless {
 		p.wantKeyframe(src)
 	}

@@ -21,6 +21,12 @@ const (
 	EventLayers
 	// EventTalking: a publisher began or stopped talking; Mid, Talking, Level.
 	EventTalking
+	// EventQuality: what the client's user saw and heard since the last such event; Quality.
+	EventQuality
+	// EventPath: ICE has found a path to the client, or moved to another; Local, Remote, Protocol.
+	EventPath
+	// EventDTLS: the handshake changed its state; State ("trying", "connected" or "failed").
+	EventDTLS
 )
 
 // Event reports something that happened to a peer.
@@ -41,6 +47,11 @@ type Event struct {
 	TemporalSVC  int8          `pb:"14"`
 	Talking      bool          `pb:"15"`
 	Level        float64       `pb:"16"` // average audio level, dBov below zero
+	Quality      *Quality      `pb:"17"`
+	State        string        `pb:"18"`
+	Local        string        `pb:"19"` // address:port of the node's end of the path
+	Remote       string        `pb:"20"` // and of the client's
+	Protocol     string        `pb:"21"` // "udp" or "tcp"
 }
 
 // PeerStats is what the media plane sees of a peer. Counters run from the peer's start.
@@ -77,6 +88,11 @@ type LineStats struct {
 	Jitter    time.Duration `pb:"15"` // as the receiver of the line measures it
 	Keyframes uint64        `pb:"16"`
 	Talking   bool          `pb:"17"`
+	// Of what the node sends: what the client is reckoned to have seen since it subscribed. See LineQuality.
+	FirstFrame time.Duration `pb:"18"`
+	Watched    time.Duration `pb:"19"`
+	Frozen     time.Duration `pb:"20"`
+	Stalls     int           `pb:"21"`
 }
 
 // LayerStats is what flows of one layer.
@@ -88,4 +104,6 @@ type LayerStats struct {
 	SSRC      uint32  `pb:"5"`
 	Bitrate   uint32  `pb:"6"` // bits/s now
 	Rate      float64 `pb:"7"` // frames/s now
+	Packets   uint64  `pb:"8"` // received of it, of what is counted in its line
+	Bytes     uint64  `pb:"9"`
 }

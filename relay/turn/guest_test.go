@@ -96,8 +96,18 @@ func TestGuestsAlone(t *testing.T) {
 	}
 	cfg.GuestSecret = guestSecret
 	n := start(t, cfg)
-	if n.guestKey("x", time.Now()) != nil || n.guestKey(strings.Repeat("9", maxUsername+1), time.Now()) != nil {
+	if n.guestKeys("x", time.Now()) != nil || n.guestKeys(strings.Repeat("9", maxUsername+1), time.Now()) != nil {
 		t.Error("a name that is not of the form has a key")
+	}
+	n.SetGuestSecrets([]string{"shared", "shared before"})
+	for _, secret := range []string{guestSecret, "shared", "shared before"} {
+		name, password := Credentials(secret, "f", time.Minute, time.Now())
+		n.allocate("udp", name, password)
+	}
+	n.SetGuestSecrets([]string{"shared"})
+	name, password := Credentials("shared before", "g", time.Minute, time.Now())
+	if _, err := n.dial("udp", name, password).Allocate(); err == nil {
+		t.Error("a secret that was taken back is good for more")
 	}
 	cfg.GuestQuota = -1
 	if _, err := New(cfg); err == nil {

@@ -24,9 +24,13 @@ type Server struct {
 	mapping mapping
 	stats   Stats
 
+	reachMu sync.Mutex // guards reach, and the order in which its policies are made
+	reach   reach
+
 	keys         atomic.Pointer[keyring]
 	policy       atomic.Pointer[policy]
 	guestPolicy  atomic.Pointer[policy]
+	guests       atomic.Pointer[[]string] // their secrets; nil: there are none
 	unauthorized *sources
 	allocating   *sources
 
@@ -76,7 +80,9 @@ func New(cfg Config) (*Server, error) {
 		s.log = slog.Default()
 	}
 	s.SetCredentials(cfg.Users, cfg.Secrets)
-	s.SetMeshAddresses(cfg.MeshAddresses)
+	s.SetGuestSecrets(nil)
+	s.reach = reach{cfg.MeshAddresses, cfg.AllowPeers, cfg.DenyPeers}
+	s.applyReach()
 	s.datagrams = newDatagrams(s)
 	s.tcp, s.dtls = newAcceptor(), newAcceptor()
 
@@ -161,12 +167,34 @@ func (s *Server) Stats() *Stats { return &s.stats }
 
 // SetMeshAddresses replaces the media addresses of nodes that clients may reach. They are in force for the next packet.
 func (s *Server) SetMeshAddresses(addresses []netip.AddrPort) {
+	s.reachMu.Lock()
+	defer s.reachMu.Unlock()
+	s.reach.mesh = addresses
+	s.applyReach()
+}
+
+// SetPeers replaces the prefixes that clients may and may not reach. They are in force for the next packet.
+func (s *Server) SetPeers(allow, deny []netip.Prefix) {
+	s.reachMu.Lock()
+	defer s.reachMu.Unlock()
+	s.reach.allow, s.reach.deny = allow, deny
+	s.applyReach()
+}
+
+// reach is what decides whom clients may reach.
+type reach struct {
+	mesh        []netip.AddrPort
+	allow, deny []netip.Prefix
+}
+
+// applyReach puts what reach says in force; reachMu must be held once the server is made.
+func (s *Server) applyReach() {
 	own := append([]netip.Addr(nil), s.cfg.Relay...)
 	for _, public := range s.cfg.Advertise {
 		own = append(own, public)
 	}
-	s.policy.Store(newPolicy(addresses, own, s.cfg.AllowPeers, s.cfg.DenyPeers))
-	s.guestPolicy.Store(newGuestPolicy(addresses))
+	s.policy.Store(newPolicy(s.reach.mesh, own, s.reach.allow, s.reach.deny))
+	s.guestPolicy.Store(newGuestPolicy(s.reach.mesh))
 }
 
 // SetCredentials replaces users and secrets. Allocations that exist go on with the credentials they were made with.
@@ -238,9 +266,11 @@ func (s *Server) authenticate(ra *turn.RequestAttributes) (user string, key []by
 			return user, key, true
 		}
 	}
-	if key := s.guestKey(ra.Username, now); key != nil && verify(e.raw, key) {
-		e.username, e.key = ra.Username, key
-		return guests, key, true
+	for _, key := range s.guestKeys(ra.Username, now) {
+		if verify(e.raw, key) {
+			e.username, e.key = ra.Username, key
+			return guests, key, true
+		}
 	}
 	if len(keys) == 0 {
 		verify(e.raw, nil) // as long as for a name that exists

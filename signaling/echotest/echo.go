@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cardea/relay/plane"
+	"cardea/signaling/events"
 	"cardea/signaling/janus"
 	"cardea/signaling/sdp"
 )
@@ -77,6 +78,9 @@ func (e *echo) Sync(context.Context, *janus.Message) (any, bool) { return nil, f
 func (e *echo) Async(ctx context.Context, m *janus.Message) {
 	defer e.publishInfo()
 	jsep, f := e.request(ctx, m)
+	if f == nil {
+		e.report()
+	}
 	if f != nil {
 		e.handle.Push(m.Transaction, object{"echotest": "event", "error_code": f.code, "error": f.text}, nil)
 		return
@@ -297,6 +301,20 @@ func (e *echo) Hangup(context.Context) {
 	e.handle.Push("", object{"echotest": "event", "result": "done"}, nil)
 	e.reset()
 	e.publishInfo()
+}
+
+// report tells event handlers what is echoed, in Janus's words.
+func (e *echo) report() {
+	bus := e.handle.Events()
+	if !bus.Wants(events.Plugin) {
+		return
+	}
+	data := object{"audio_active": e.audio, "video_active": e.video, "bitrate": e.bitrate}
+	if i := slices.IndexFunc(e.lines, func(l line) bool { return l.simulcast }); i >= 0 {
+		l := &e.lines[i].layers
+		data["simulcast"] = object{"substream": l.substream, "substream-target": e.substream, "temporal-layer": l.temporal, "temporal-layer-target": e.temporal}
+	}
+	bus.EmitPlugin(e.handle.Origin(), Package, data)
 }
 
 // Detach has nothing to do: the core closes the peer, and with it the streams end.

@@ -27,6 +27,8 @@ type AdminConfig struct {
 	Level *slog.LevelVar
 	// Transports answer query_transport, by the package names of the transports.
 	Transports map[string]func(request Object) any
+	// EventHandlers are what query_eventhandler reaches, by the package names of event handlers.
+	EventHandlers map[string]EventHandler
 	// STUN asks a STUN server (RFC 8489) for the address that it sees this node at, from a local port or from any if
 	// that is 0. nil makes test_stun fail.
 	STUN func(ctx context.Context, server netip.AddrPort, localPort uint16) (netip.AddrPort, error)
@@ -35,8 +37,8 @@ type AdminConfig struct {
 // Admin is Janus's admin API: an operator's view of a [Server], and what an operator can do to it. A transport gives
 // requests to [Admin.Handle]; no events come of them. Safe for concurrent use.
 //
-// Everything that Janus lets an operator ask is answered. What this server does not have (captures of packets, event
-// handlers, loggers) is refused in Janus's words, and settings it has fixed are told as they are, whatever the request
+// Everything that Janus lets an operator ask is answered. What this server does not have (captures of packets,
+// loggers) is refused in Janus's words, and settings it has fixed are told as they are, whatever the request
 // wanted them to be.
 type Admin struct {
 	server *Server

@@ -209,12 +209,17 @@ func candidateTexts(cands []plane.Candidate) []string {
 
 // endpoint is one end of the selected pair; kind is what it is unless a candidate says otherwise.
 func endpoint(address, protocol string, cands []plane.Candidate, kind string) string {
+	return address + " [" + candidateKind(address, cands, kind) + "," + protocol + "]"
+}
+
+// candidateKind is the type of the candidate of an address, def if there is none.
+func candidateKind(address string, cands []plane.Candidate, def string) string {
 	if i := slices.IndexFunc(cands, func(c plane.Candidate) bool {
 		return address == c.Address+":"+strconv.Itoa(int(c.Port)) || address == "["+c.Address+"]:"+strconv.Itoa(int(c.Port))
 	}); i >= 0 {
-		kind = cands[i].Type
+		return cands[i].Type
 	}
-	return address + " [" + kind + "," + protocol + "]"
+	return def
 }
 
 // dtlsStates are Janus's words for the states of DTLS.

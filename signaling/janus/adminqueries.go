@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"cardea/signaling/events"
 )
 
 // lookupTime bounds what the operator's tests of the network wait for.
@@ -16,7 +18,7 @@ var queryVerbs = map[string]adminVerb{
 	"list_sessions":      {nil, (*adminCall).listSessions},
 	"message_plugin":     {query("plugin"), (*adminCall).messagePlugin},
 	"query_transport":    {query("transport"), (*adminCall).queryTransport},
-	"query_eventhandler": {query("handler"), nothing("Invalid event handler")},
+	"query_eventhandler": {query("handler"), (*adminCall).queryEventHandler},
 	"query_logger":       {query("logger"), nothing("Invalid logger")},
 	"custom_event": {
 		[]Param{{Name: "schema", Type: String, Required: true}, {Name: "data", Type: Objects, Required: true}},
@@ -74,8 +76,11 @@ func response(v any) object {
 	return object{"response": v}
 }
 
-// customEvent takes an event for event handlers, of which there are none.
-func (c *adminCall) customEvent() (object, *Error) { return object{}, nil }
+// customEvent tells event handlers what the operator wants to tell.
+func (c *adminCall) customEvent() (object, *Error) {
+	c.server.cfg.Events.EmitBody(events.External, 0, events.Origin{}, object{"schema": c.String("schema"), "data": c.Object.Object("data")})
+	return object{}, nil
+}
 
 // resolve looks a name up.
 func (c *adminCall) resolve(ctx context.Context) (netip.Addr, *Error) {

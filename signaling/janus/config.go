@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"cardea/relay/plane"
+	"cardea/signaling/events"
 )
 
 // Config is what a [Server] is made of. The zero value of a field means its default.
@@ -18,11 +19,18 @@ type Config struct {
 	// Mesh reaches the sessions of other nodes; nil means that there are none. With it, sessions are kept beside their media
 	// so that another node can adopt them.
 	Mesh Mesh
-	// MediaOutlives says that the media plane goes on when this process stops: then sessions are not ended but left to be
-	// claimed at another node. It needs Mesh.
-	MediaOutlives bool
+	// MediaOutlives tells whether a session's media goes on when this process stops: then the session is not ended but left to
+	// be claimed at another node. nil: no session's does. It needs Mesh.
+	MediaOutlives func(session uint64) bool
 	// Log is where the server logs; nil means slog.Default.
 	Log *slog.Logger
+	// Events is where what happens is told to event handlers; nil tells nobody.
+	Events *events.Bus
+	// StatsPeriod is how often events tell what flows. Default 1 s; negative never. It costs a question to the media plane for each
+	// PeerConnection, but nothing while nobody takes these events.
+	StatsPeriod time.Duration
+	// CombineMediaStats makes one event of what flows in all lines of a PeerConnection instead of one for each.
+	CombineMediaStats bool
 
 	// APISecret must come with every request, but for info and ping; "" asks for none.
 	APISecret string
@@ -82,6 +90,7 @@ func (c Config) withDefaults() Config {
 	duration(&c.ReclaimTimeout, 10*time.Second)
 	duration(&c.CandidatesTimeout, 45*time.Second)
 	duration(&c.NoMediaTimer, time.Second)
+	duration(&c.StatsPeriod, time.Second)
 	number(&c.MaxSessions, 100_000)
 	number(&c.MaxHandles, 4096)
 	number(&c.CreateBurst, 100)

@@ -6,11 +6,15 @@ import (
 	"time"
 
 	"cardea/relay/plane"
+	"cardea/signaling/events"
 )
 
 // maxReports is the number of tasks that may wait for a handle before reports that can be missed (media, slow links,
 // layers) are left out.
 const maxReports = 256
+
+// reasonICE is why a PeerConnection ends whose client is gone.
+const reasonICE = "ICE failed"
 
 // events takes the media plane's events and passes each to its handle until ctx is done.
 func (s *Server) events(ctx context.Context) {
@@ -78,18 +82,34 @@ func (h *Handle) happened(ctx context.Context, e plane.Event) {
 		}
 		h.instance.Media(ctx, e)
 		h.notify(&message{Janus: "webrtcup"})
+		h.report(events.WebRTC, events.Connection, object{"connection": "webrtcup"})
 		h.changed()
 	case plane.EventDown:
+		if e.Reason == reasonICE && !c.failed {
+			h.reportICE("failed")
+		}
+		c.over = true
 		h.hangup(ctx, e.Reason, true)
+	case plane.EventPath:
+		h.peer.mu.Lock()
+		h.reportPath(e, c)
+		h.peer.mu.Unlock()
+	case plane.EventDTLS:
+		h.reportWebRTC(events.DTLSState, "dtls", e.State, "retransmissions", 0)
 	case plane.EventICEFailed:
+		c.failed = true
+		h.reportICE("failed")
 		h.notify(&message{Janus: "ice-failed"})
 	case plane.EventReceiving:
 		h.instance.Media(ctx, e)
-		h.notify(&message{Janus: "media", media: receiving(e, h.session.server.noMediaTimer())})
+		m := receiving(e, h.session.server.noMediaTimer())
+		h.notify(&message{Janus: "media", media: m})
+		h.reportMedia(m)
 	case plane.EventSlowLink:
 		h.instance.Media(ctx, e)
 		h.notify(&message{Janus: "slowlink", media: media{Media: e.Kind.String(), Mid: e.Mid, Uplink: &e.Uplink, Lost: &e.Lost}})
-	case plane.EventLayers, plane.EventTalking:
+		h.reportSlowLink(e)
+	case plane.EventLayers, plane.EventTalking, plane.EventQuality:
 		h.instance.Media(ctx, e)
 	}
 }
@@ -125,7 +145,8 @@ func (h *Handle) reconcile(ctx context.Context) {
 	st, err := h.session.server.cfg.Plane.Stats(ctx, c.id)
 	switch {
 	case errors.Is(err, plane.ErrNoPeer), err == nil && st.State == "closed":
-		h.hangup(ctx, "ICE failed", true)
+		c.over = true
+		h.hangup(ctx, reasonICE, true)
 	case err != nil:
 		h.log.Warn("state of the peer unknown", "error", err)
 	case st.State == "connected" && st.DTLSState == "connected":

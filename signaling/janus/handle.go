@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,6 +34,7 @@ type Handle struct {
 	log      *slog.Logger
 	instance Instance      // set once, before the handle is in its session's map
 	requests chan struct{} // one token a client's message that waits; its capacity is the bound
+	place    atomic.Pointer[place]
 	kept     lastSnapshot
 
 	mu      sync.Mutex
@@ -214,6 +216,7 @@ func (h *Handle) close(moved bool, done func()) {
 			return
 		}
 		defer h.notify(&message{Janus: "detached"})
+		defer h.reportHandle("detached")
 		defer h.instance.Detach(ctx)
 		h.hangup(ctx, "", false)
 	})
@@ -246,6 +249,7 @@ func (h *Handle) message(ctx context.Context, m *Message, jsep any, answer func(
 			answer(failure(err))
 			return
 		}
+		h.reportJSEP("remote", m.JSEP)
 	}
 	data, handled := h.instance.Sync(ctx, m)
 	failed = false

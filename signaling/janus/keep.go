@@ -205,6 +205,7 @@ func (k *keptConnection) connection() *connection {
 		c.pending = []sdp.Media{}
 	}
 	c.upAt.Store(k.UpAt)
+	c.gathered, c.told, c.connected = c.generation+1, c.remote.Ufrag, k.UpAt != 0 // as events of the other node have told
 	return c
 }
 

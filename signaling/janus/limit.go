@@ -13,10 +13,9 @@ const maxLimiters = 65536
 
 // limits bounds how many sessions each source address creates.
 type limits struct {
-	rate  rate.Limit
-	burst int
-
 	mu     sync.Mutex
+	rate   rate.Limit
+	burst  int
 	by     map[netip.Prefix]*rate.Limiter
 	others *rate.Limiter
 }
@@ -28,7 +27,7 @@ func newLimits(perSecond float64, burst int) *limits {
 
 // allow tells whether the address may create a session now.
 func (l *limits) allow(a netip.Addr, now time.Time) bool {
-	if l.rate <= 0 || !a.IsValid() {
+	if !a.IsValid() {
 		return true
 	}
 	a = a.Unmap()
@@ -39,6 +38,9 @@ func (l *limits) allow(a netip.Addr, now time.Time) bool {
 	prefix := netip.PrefixFrom(a.WithZone(""), bits).Masked()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.rate <= 0 {
+		return true
+	}
 	limiter := l.by[prefix]
 	if limiter == nil {
 		if limiter = l.others; len(l.by) < maxLimiters {
@@ -48,6 +50,22 @@ func (l *limits) allow(a netip.Addr, now time.Time) bool {
 	}
 	return limiter.AllowN(now, 1)
 }
+
+// set replaces the rate; who has used up the old allowance starts the new one with what is left of it.
+func (l *limits) set(perSecond float64, burst int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rate, l.burst = rate.Limit(perSecond), burst
+	l.others.SetLimit(l.rate)
+	l.others.SetBurst(burst)
+	for _, limiter := range l.by {
+		limiter.SetLimit(l.rate)
+		limiter.SetBurst(burst)
+	}
+}
+
+// SetCreateRate replaces the sessions a second that one source address creates, and how many it may create at once; see [Config].
+func (s *Server) SetCreateRate(perSecond float64, burst int) { s.limits.set(perSecond, burst) }
 
 // sweep forgets the addresses that have their whole allowance again.
 func (l *limits) sweep(now time.Time) {

@@ -17,6 +17,8 @@ type Mesh interface {
 	Own(ctx context.Context, session uint64, chosen bool) bool
 	// Disown says that a session of this node's is over.
 	Disown(session uint64)
+	// Release says that a session of this node's is about to be another's, who takes it.
+	Release(session uint64)
 	// Call passes a request of a client that polls for events to the session's owner; reply is nil if there is none in time.
 	// Nobody owns the session if found is false; the owner cannot be reached, and may be gone, if there is an error.
 	Call(ctx context.Context, session uint64, transport, address string, request []byte) (reply []byte, found bool, err error)
@@ -146,11 +148,12 @@ func (s *Server) begin(f func()) bool {
 
 // FarCall handles a request that a client which polls sent to another node; found is false when there is no such session.
 func (s *Server) FarCall(ctx context.Context, session uint64, transport, address string, request []byte) (reply []byte, found bool) {
-	if s.find(session) == nil {
+	x, src := s.find(session), NewSource(transport, nil)
+	if x == nil || s.yield(ctx, x, src, request) {
 		return nil, false
 	}
 	replies := make(chan []byte, 1)
-	s.far(ctx, NewSource(transport, nil), address, request, func(b []byte) { replies <- b })
+	s.far(ctx, src, address, request, func(b []byte) { replies <- b })
 	select {
 	case reply = <-replies:
 	case <-ctx.Done():
@@ -177,7 +180,7 @@ func (s *Server) FarConnect(transport string, deliver func(event []byte)) (
 ) {
 	src := NewSource(transport, deliver)
 	handle = func(ctx context.Context, session uint64, address string, request []byte, reply func([]byte)) bool {
-		if s.find(session) == nil {
+		if x := s.find(session); x == nil || s.yield(ctx, x, src, request) {
 			return false
 		}
 		s.far(ctx, src, address, request, reply)

@@ -12,6 +12,7 @@ type Metrics struct {
 	SessionsTimedOut atomic.Uint64 // also those that nobody claimed in time and those that a panic ended
 	SessionsClaimed  atomic.Uint64
 	SessionsAdopted  atomic.Uint64 // of other nodes that were gone
+	SessionsYielded  atomic.Uint64 // to the nodes where their clients claimed them, while this one drained
 	SessionsRefused  atomic.Uint64 // by Admit or a bound
 	Passed           atomic.Uint64 // requests passed to the nodes that own their sessions, polls left out
 	EventsSent       atomic.Uint64

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cardea/relay/plane"
+	"cardea/signaling/events"
 	"cardea/signaling/sdp"
 )
 
@@ -54,6 +55,19 @@ type connection struct {
 	opened     time.Time    // set once
 	started    time.Time    // since when there is a session description of each end
 	upAt       atomic.Int64 // when ICE and DTLS were done, nanoseconds of the Unix clock; 0 until then
+
+	// What events have told.
+	gathered uint32            // generations of our candidates
+	told     string            // the client's user fragment whose candidates were told
+	flushed  []plane.Candidate // the client's that waited, to be told
+	known    []plane.Candidate // the client's that were told
+	path     *plane.Event      // selected before there was a description of the client's
+
+	// Of the handle's turn.
+	connected bool   // it was told that ICE has found a path
+	failed    bool   // and that it failed
+	over      bool   // the media plane said that the peer is gone
+	sample    sample // what flowed
 }
 
 // PeerID returns the name of the handle's peer in the media plane, "" when it has no PeerConnection.
@@ -96,7 +110,9 @@ func (h *Handle) Answer(ctx context.Context, lines []sdp.Media, o sdp.Options) (
 		return nil, fmt.Errorf("answer: %w", err)
 	}
 	p.offer, c.pending = nil, nil
-	return h.describe("answer", c, lines, o, c.setup), nil
+	answer := h.describe("answer", c, lines, o, c.setup)
+	h.reportNegotiated(c)
+	return answer, nil
 }
 
 // Offer makes an offer with these lines, which are all lines of the session in their order; the client's answer goes
@@ -137,6 +153,7 @@ func (h *Handle) Accept(ctx context.Context, answer *JSEP) error {
 		return fmt.Errorf("accept: %w", err)
 	}
 	c.pending = nil
+	h.reportNegotiated(c)
 	return nil
 }
 
@@ -212,6 +229,7 @@ func (h *Handle) openPeer(ctx context.Context) (*connection, error) {
 	s.metrics.Peers.Add(1)
 	p.conn = &connection{id: id, local: local, origin: randomID(), opened: time.Now()}
 	p.open.Store(p.conn)
+	h.reportICE("gathering")
 	return p.conn, nil
 }
 
@@ -253,6 +271,7 @@ func (h *Handle) negotiate(ctx context.Context, c *connection, local []sdp.Media
 			h.log.Warn("candidates not added", "error", err)
 		}
 	}
+	c.flushed = cands
 	return nil
 }
 
@@ -271,7 +290,9 @@ func (h *Handle) describe(kind string, c *connection, lines []sdp.Media, o sdp.O
 	c.described++
 	c.name = o.Name
 	d := c.description(lines, role)
-	return &JSEP{Type: kind, SDP: d, Text: sdp.Format(d, d.Transport), E2EE: c.e2ee, Update: c.described > 1}
+	j := &JSEP{Type: kind, SDP: d, Text: sdp.Format(d, d.Transport), E2EE: c.e2ee, Update: c.described > 1}
+	h.reportDescribed(c, j)
+	return j
 }
 
 // description is our end of the session with these lines.
@@ -305,8 +326,10 @@ func (h *Handle) hangup(ctx context.Context, reason string, notify bool) {
 	}
 	h.session.server.metrics.Peers.Add(-1)
 	defer func() { // also when the plugin panics
+		h.reportLastStats(ctx, c)
 		h.session.server.closePeer(ctx, c.id)
 		if notify {
+			h.report(events.WebRTC, events.Connection, object{"connection": "hangup", "reason": reason})
 			h.notify(&message{Janus: "hangup", Reason: reason})
 		}
 	}()

@@ -235,6 +235,7 @@ func (c *call) create() {
 		return
 	}
 	x.client.Store(&c.Address)
+	x.reportCreated(c.Source)
 	if id == 0 && s.cfg.Mesh != nil {
 		s.cfg.Mesh.Own(c.ctx, x.id, false)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"cardea/relay/plane"
+	"cardea/signaling/events"
 	"cardea/signaling/janus"
 	"cardea/signaling/janus/janustest"
 
@@ -32,6 +33,7 @@ import (
 //	up | receiving | silent | slow | ice-failed | down REASON | lose     what the media plane reports of the last peer
 //	plane CALL ...          the calls to the media plane since the last such line
 //	plugin CALL ...         the calls to the plugin, likewise
+//	told JSON               the next event on the bus, without emitter and timestamp; needs "set events"
 //
 // After each line everything is let settle; a message that no line expects is an error. %offer%, %offer2% (a restart
 // of ICE with a second line) and %answer% stand for session descriptions, # begins a comment.
@@ -60,6 +62,7 @@ type script struct {
 	calls   int // of the plane, seen so far
 
 	mu     sync.Mutex
+	events []string // on the bus, not yet expected, guarded by mu
 	plugin []string // calls since the last line that asked, guarded by mu
 }
 
@@ -110,7 +113,7 @@ func (s *script) line(line string) {
 			s.t.Fatalf("%s: %v", s.where, err)
 		}
 		time.Sleep(d)
-	case "up", "receiving", "silent", "slow", "ice-failed", "down", "lose", "gone":
+	case "up", "path", "dtls", "receiving", "silent", "slow", "ice-failed", "down", "lose", "gone":
 		s.quiet()
 		s.report(verb, rest)
 	case "plane":
@@ -122,6 +125,8 @@ func (s *script) line(line string) {
 		}
 		s.calls = len(all)
 		s.same(strings.Fields(rest), got)
+	case "told":
+		s.told(rest)
 	case "plugin":
 		s.mu.Lock()
 		calls := s.plugin
@@ -168,6 +173,9 @@ func (s *script) set(rest string) {
 		s.cfg.MaxEvents = 3
 	case "max-handles":
 		s.cfg.MaxHandles = 1
+	case "events":
+		s.cfg.Events = s.listen()
+		s.cfg.StatsPeriod = duration()
 	case "no-media-timer":
 		s.cfg.NoMediaTimer = duration()
 	default:
@@ -185,6 +193,10 @@ func (s *script) report(what, reason string) {
 	e := janustest.Event(id, plane.EventUp)
 	e.Mid, e.Kind, e.Reason = "0", plane.Audio, reason
 	switch what {
+	case "path":
+		e.Type, e.Local, e.Remote, e.Protocol = plane.EventPath, "192.0.2.1:3478", "198.51.100.9:5000", "udp"
+	case "dtls":
+		e.Type, e.State = plane.EventDTLS, reason
 	case "receiving", "silent":
 		e.Type, e.Receiving = plane.EventReceiving, what == "receiving"
 	case "slow":
@@ -243,6 +255,53 @@ func (s *script) client(name, rest string) {
 	}
 }
 
+// listen makes a bus whose events are kept.
+func (s *script) listen() *events.Bus {
+	bus := events.New(events.Config{Emitter: "n"})
+	bus.Subscribe(events.All, func(batch []events.Event) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for i := range batch {
+			batch[i].Time = time.UnixMicro(0)
+			s.events = append(s.events, string(batch[i].AppendJSON(nil, bus.Emitter(), bus.Label())))
+		}
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = bus.Run(s.t.Context())
+	}()
+	s.t.Cleanup(func() { <-done })
+	return bus
+}
+
+// told compares the next event.
+func (s *script) told(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.events) == 0 {
+		s.t.Fatalf("%s: nothing was told", s.where)
+	}
+	next := s.events[0]
+	s.events = s.events[1:]
+	if diff := cmp.Diff(s.bind(s.decode(text), s.decode(next)), s.decode(next)); diff != "" {
+		s.t.Errorf("%s: (-want +got)\n%s", s.where, diff)
+	}
+}
+
+func (s *script) decode(text string) (v any) {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		s.t.Fatalf("%s: %v in %s", s.where, err, text)
+	}
+	if m, ok := v.(map[string]any); ok {
+		delete(m, "emitter")
+		delete(m, "timestamp")
+	}
+	return v
+}
+
 // quiet checks that nothing came that was not expected.
 func (s *script) quiet() {
 	s.t.Helper()
@@ -253,6 +312,12 @@ func (s *script) quiet() {
 		}
 	}
 	clear(s.inbox)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.events {
+		s.t.Errorf("before %s: was also told %s", s.where, e)
+	}
+	s.events = nil
 }
 
 // expand replaces $name and %description% in a request.

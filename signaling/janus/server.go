@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cardea/relay/plane"
+	"cardea/signaling/events"
 )
 
 // sweepTime is how often the server looks for sessions to end.
@@ -39,6 +40,8 @@ type Server struct {
 	orphans orphans
 	keeper  keeper
 	adopts  adoptions
+
+	draining atomic.Bool // see Drain
 }
 
 // installed is a plugin and what it said about itself.
@@ -86,9 +89,11 @@ func New(cfg Config) (*Server, error) {
 // Run takes the media plane's events and ends sessions whose time has come, until ctx is done. Then it ends all
 // sessions and returns when everything they had is closed.
 func (s *Server) Run(ctx context.Context) error {
+	s.reportCore(events.Running, object{"status": "started", "info": s.info(nil)})
 	var loops sync.WaitGroup
 	loops.Go(func() { s.events(ctx) })
 	loops.Go(func() { s.orphans.run(ctx, s.cfg.Plane, s.log) })
+	loops.Go(func() { s.reportFigures(ctx) })
 	if s.cfg.Mesh != nil {
 		loops.Go(func() { s.keepAll(ctx) })
 	}
@@ -101,6 +106,7 @@ func (s *Server) Run(ctx context.Context) error {
 			s.sweep(time.Now())
 		}
 	}
+	s.reportCore(events.Shutdown, object{"status": "shutdown", "signum": terminated})
 	s.close()
 	loops.Wait()
 	return nil
@@ -115,11 +121,11 @@ func (s *Server) close() {
 		l = append(l, x)
 	}
 	s.mu.Unlock()
-	how := endGone
-	if s.cfg.MediaOutlives && s.cfg.Mesh != nil {
-		how = endMoved
-	}
 	for _, x := range l {
+		how := endGone
+		if s.cfg.Mesh != nil && s.cfg.MediaOutlives != nil && s.cfg.MediaOutlives(x.id) {
+			how = endMoved
+		}
 		s.end(x, how)
 	}
 	s.work.Wait()

@@ -24,6 +24,7 @@ const (
 	endTimeout                 // its client is told
 	endGone                    // with its connection or the server
 	endMoved                   // it goes on at another node
+	endYielded                 // as endMoved, and its connection gets its events to the last
 )
 
 // state is where a session is in its life.
@@ -280,6 +281,7 @@ func (x *Session) attach(p *installed, opaque, token string) (*Handle, *Error) {
 		h.abandon()
 		return nil, errorf(CodeNoSession, "No such session %d", x.id)
 	}
+	h.reportHandle("attached")
 	h.changed()
 	return h, nil
 }
@@ -328,15 +330,17 @@ func (s *Server) end(x *Session, how ending) {
 	}
 	x.state = over
 	if how == endTimeout {
-		x.state = closing
 		s.metrics.SessionsTimedOut.Add(1)
 	}
 	handles := x.handles
 	x.handles = nil
-	if how != endTimeout {
+	if how == endTimeout || how == endYielded {
+		x.state = closing
+	} else {
 		x.leave()
 	}
 	x.mu.Unlock()
+	moved := how == endMoved || how == endYielded
 
 	s.mu.Lock()
 	if s.sessions[x.id] == x {
@@ -344,33 +348,39 @@ func (s *Server) end(x *Session, how ending) {
 	}
 	s.mu.Unlock()
 	s.metrics.Sessions.Add(-1)
-	if s.cfg.Mesh != nil && how != endMoved {
+	switch {
+	case how == endYielded:
+		s.cfg.Mesh.Release(x.id)
+	case s.cfg.Mesh != nil && !moved:
 		s.cfg.Mesh.Disown(x.id)
 	}
-	if how != endMoved {
+	if !moved {
 		x.cancel()
 	}
 
 	left := int64(len(handles))
 	if left == 0 {
-		x.finish()
+		x.finish(how)
 		return
 	}
 	var remaining atomic.Int64
 	remaining.Store(left)
 	for _, h := range handles {
-		h.close(how == endMoved, func() {
+		h.close(moved, func() {
 			s.metrics.Handles.Add(-1)
 			if remaining.Add(-1) == 0 {
-				x.finish()
+				x.finish(how)
 			}
 		})
 	}
 }
 
 // finish is the end of a session that has no handles any more.
-func (x *Session) finish() {
-	x.push(fmt.Appendf(nil, `{"janus":"timeout","session_id":%d}`, x.id)) // dropped unless it is closing
+func (x *Session) finish(how ending) {
+	x.reportEnd(how)
+	if how == endTimeout {
+		x.push(fmt.Appendf(nil, `{"janus":"timeout","session_id":%d}`, x.id))
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.state = over

@@ -1,13 +1,20 @@
 package janus
 
-import "sync"
+import (
+	"strconv"
+	"sync"
+	"time"
+)
 
 // Source is where requests come from and where the events of a session go: one WebSocket connection, or HTTP as a
 // whole, whose clients poll. Sessions are owned by the source that created or last claimed them.
 type Source struct {
 	transport string
+	id        string             // of the connection, in events
 	deliver   func(event []byte) // nil: clients poll
-	cut       func()             // closes the connection; nil if it cannot be closed from here
+	since     time.Time
+	cut       func() // closes the connection; nil if it cannot be closed from here
+	bye       func() // closes it when what was sent to it is written; nil likewise
 
 	mu       sync.Mutex
 	gone     bool
@@ -19,7 +26,7 @@ type Source struct {
 // events of the sessions that the source owns, in order; it must not block. nil means that clients ask with
 // [Server.Poll].
 func NewSource(transport string, deliver func(event []byte)) *Source {
-	return &Source{transport: transport, deliver: deliver}
+	return &Source{transport: transport, id: strconv.FormatUint(randomID(), 10), deliver: deliver, since: time.Now()}
 }
 
 // OnCut sets what closes the connection that the source is, so that its client connects again and claims its sessions; it must
@@ -28,6 +35,16 @@ func (s *Source) OnCut(cut func()) *Source {
 	s.cut = cut
 	return s
 }
+
+// OnBye sets what closes the connection in good order, when what was sent to it is written; it must not block. It is called before
+// the source's first request.
+func (s *Source) OnBye(bye func()) *Source {
+	s.bye = bye
+	return s
+}
+
+// ID names the source in events.
+func (s *Source) ID() string { return s.id }
 
 // Transport returns the package name of the transport.
 func (s *Source) Transport() string { return s.transport }

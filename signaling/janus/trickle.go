@@ -172,6 +172,7 @@ func (h *Handle) trickle(req Object) *message {
 	if len(cands) > 0 || complete {
 		h.enqueue(func(ctx context.Context) {
 			err := h.withPeer(func(c *connection) error {
+				h.reportRemote(c, cands)
 				return h.session.server.cfg.Plane.AddCandidates(ctx, c.id, cands, complete)
 			})
 			if err != nil {

@@ -13,7 +13,6 @@ import (
 	"cardea/signaling/janus"
 
 	"golang.org/x/net/netutil"
-	"golang.org/x/time/rate"
 )
 
 // Package names of the transports, as the info request tells them.
@@ -88,8 +87,6 @@ func (l Limits) withDefaults() Limits {
 	}
 	return l
 }
-
-func (l Limits) limiter() *rate.Limiter { return rate.NewLimiter(rate.Limit(l.Rate), l.Burst) }
 
 // serve serves HTTP on a listener until ctx is done.
 func serve(ctx context.Context, ln net.Listener, certs *tls.Config, srv *http.Server, l Limits, log *slog.Logger) error {

@@ -15,6 +15,10 @@ func originAllowed(origins []string, origin string) bool {
 	return origins == nil || origin == "" || slices.ContainsFunc(origins, func(o string) bool { return strings.EqualFold(o, origin) })
 }
 
+// ClientAddress returns the address of the client of a request, not valid if it cannot be told. Of what comes from the networks of
+// trusted proxies it is the last address in X-Forwarded-For that is not in them.
+func ClientAddress(r *http.Request, proxies []netip.Prefix) netip.Addr { return address(r, proxies) }
+
 // address is the address of the client of a request, invalid if it cannot be told. Of what comes from trusted proxies it
 // is the last address in X-Forwarded-For that is not a trusted proxy's: what stands before it is hearsay.
 func address(r *http.Request, proxies []netip.Prefix) netip.Addr {

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cardea/signaling/events"
 	"cardea/signaling/janus"
 
 	"golang.org/x/time/rate"
@@ -38,9 +39,16 @@ type HTTPConfig struct {
 	Admin *janus.Admin
 	// BasePath is where the API is; default "/janus", "/admin" for the admin API.
 	BasePath string
-	Limits   Limits
+	// Redirect, if set, returns another server for a client that is about to create a session: the beginning of its URL
+	// ("https://node2.example.org:8089"), or "" if this one is as good as any. It must not wait.
+	Redirect func(r *http.Request, client netip.Addr) string
+	// Beside is what else is served, by path.
+	Beside map[string]http.Handler
+	Limits Limits
 	// Origins are the origins ("https://app.example.org") whose pages may use the API; nil lets all use it.
 	Origins []string
+	// Events is where requests are told to event handlers; nil tells nobody.
+	Events *events.Bus
 	// Proxies are the networks of reverse proxies whose X-Forwarded-For is believed.
 	Proxies []netip.Prefix
 	Log     *slog.Logger // nil means slog.Default
@@ -48,9 +56,10 @@ type HTTPConfig struct {
 
 // HTTP serves the Janus API over HTTP: requests by POST, events by long poll. It is an http.Handler.
 type HTTP struct {
-	cfg    HTTPConfig
-	api    API
-	source *janus.Source
+	cfg     HTTPConfig
+	callers atomic.Pointer[Callers]
+	api     API
+	source  *janus.Source
 
 	connections atomic.Int64
 	waiting     atomic.Int64 // requests that are not answered yet
@@ -72,6 +81,7 @@ func NewHTTP(cfg HTTPConfig) *HTTP {
 		cfg.Log = slog.Default()
 	}
 	h.cfg = cfg
+	h.callers.Store(newCallers(cfg.Origins, cfg.Proxies, cfg.Limits))
 	return h
 }
 
@@ -86,7 +96,7 @@ func (h *HTTP) Serve(ctx context.Context, ln net.Listener, certs *tls.Config) er
 		WriteTimeout: pollTime + requestTime + 20*time.Second,
 		BaseContext:  func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
-			return context.WithValue(ctx, limiterKey{}, h.cfg.Limits.limiter())
+			return context.WithValue(ctx, limiterKey{}, h.callers.Load().limiter())
 		},
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			switch state {
@@ -103,6 +113,10 @@ func (h *HTTP) Serve(ctx context.Context, ln net.Listener, certs *tls.Config) er
 
 // ServeHTTP serves one request.
 func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if other := h.cfg.Beside[r.URL.Path]; other != nil {
+		other.ServeHTTP(w, r)
+		return
+	}
 	if !h.cors(w, r) {
 		w.WriteHeader(http.StatusForbidden)
 		return
@@ -115,6 +129,7 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.wait(r.Context()) {
 		panic(http.ErrAbortHandler)
 	}
+	requested(h.cfg.Events, h.source, h.cfg.Admin != nil, r, h.callers.Load().Proxies)
 	switch r.Method {
 	case http.MethodOptions:
 		w.WriteHeader(http.StatusOK)
@@ -141,9 +156,10 @@ func (h *HTTP) wait(ctx context.Context) bool {
 func (h *HTTP) cors(w http.ResponseWriter, r *http.Request) bool {
 	head := w.Header()
 	origin := r.Header.Get("Origin")
-	welcome := originAllowed(h.cfg.Origins, origin)
+	origins := h.callers.Load().Origins
+	welcome := originAllowed(origins, origin)
 	switch {
-	case h.cfg.Origins == nil:
+	case origins == nil:
 		head.Set("Access-Control-Allow-Origin", "*")
 	case welcome && origin != "":
 		head.Set("Access-Control-Allow-Origin", origin)
@@ -271,6 +287,9 @@ func (h *HTTP) post(w http.ResponseWriter, r *http.Request, path []string) {
 		}
 		o[key] = json.Number(strconv.FormatUint(inPath, 10))
 	}
+	if h.redirect(w, r, path, o) {
+		return
+	}
 	h.call(w, r, o)
 }
 
@@ -281,7 +300,7 @@ func (h *HTTP) call(w http.ResponseWriter, r *http.Request, o janus.Object) {
 	h.waiting.Add(1)
 	defer h.waiting.Add(-1)
 	replies := make(chan []byte, 1)
-	req := janus.Request{Object: o, Source: h.source, Address: address(r, h.cfg.Proxies)}
+	req := janus.Request{Object: o, Source: h.source, Address: address(r, h.callers.Load().Proxies)}
 	h.api.Handle(ctx, req, func(b []byte) { replies <- b })
 	select {
 	case b := <-replies:

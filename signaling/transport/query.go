@@ -16,18 +16,18 @@ const (
 type object = map[string]any
 
 // Queries returns what answers the admin API's query_transport, by package name. The transports of the admin API may be
-// nil. They answer "configure", which changes nothing since replies are always compact and events go nowhere, and
-// "connections".
+// nil. They answer "configure", which changes nothing since replies are always compact and which events are sent is a matter of
+// those who take them, and "connections".
 func Queries(web, adminWeb *HTTP, socket, adminSocket *WebSocket) map[string]func(janus.Object) any {
 	return map[string]func(janus.Object) any{
 		HTTPPackage: func(request janus.Object) any {
-			return query(request, func(reply object) {
+			return query(request, web.cfg.Events != nil, func(reply object) {
 				reply["connections"] = object{"http": web.connections.Load(), "admin_http": adminWeb.openConnections()}
 				reply["messages"] = web.waiting.Load()
 			})
 		},
 		WebSocketPackage: func(request janus.Object) any {
-			return query(request, func(reply object) { reply["connections"] = socket.openConnections() + adminSocket.openConnections() })
+			return query(request, web.cfg.Events != nil, func(reply object) { reply["connections"] = socket.openConnections() + adminSocket.openConnections() })
 		},
 	}
 }
@@ -51,7 +51,7 @@ func (w *WebSocket) openConnections() int {
 }
 
 // query answers one request.
-func query(request janus.Object, connections func(reply object)) object {
+func query(request janus.Object, handlers bool, connections func(reply object)) object {
 	refuse := func(code int, sentence string) object { return object{"error_code": code, "error": sentence} }
 	if err := request.Check(janus.Param{Name: "request", Type: janus.String, Required: true}); err != nil {
 		if !request.Has("request") {
@@ -70,7 +70,7 @@ func query(request janus.Object, connections func(reply object)) object {
 		if request.Has("json") && !slices.Contains([]string{"compact", "plain", "indented"}, request.String("json")) {
 			return refuse(queryElement, "Invalid element type (json should be compact, plain or indented)")
 		}
-		if request.Has("events") {
+		if request.Has("events") && !handlers {
 			reply["notes"] = []string{"Event handlers disabled at the core level"}
 		}
 	case "connections":

@@ -597,3 +597,54 @@ func TestProxiesTellTheClient(t *testing.T) {
 		}
 	}
 }
+
+// TestRedirect sends clients that create sessions elsewhere: those alone, once, and none who would be refused there.
+func TestRedirect(t *testing.T) {
+	to, origins := "http://192.0.2.1:8088", []string{"https://app.example.org"}
+	cfg := transport.HTTPConfig{Redirect: func(r *http.Request, client netip.Addr) string {
+		if !client.IsLoopback() || r.TLS != nil {
+			t.Errorf("asked for %v over TLS %v", client, r.TLS != nil)
+		}
+		return to
+	}}
+	_, open := web(t, cfg, nil, nil)
+	cfg.Origins = origins
+	_, closed := web(t, cfg, nil, nil)
+	const create = `{"janus":"create","transaction":"t"}`
+	for _, tt := range []struct {
+		url, body string
+		head      []string
+		want      int
+	}{
+		{open + "/janus", create, nil, 307},
+		{open + "/janus", create, []string{"Origin", "https://any.example.org"}, 307},
+		{closed + "/janus", create, nil, 307},
+		{closed + "/janus", create, []string{"Origin", origins[0]}, 200}, // a browser would come with the origin null
+		{open + "/janus?redirected", create, nil, 200},
+		{open + "/janus", `{"janus":"ping","transaction":"t"}`, nil, 200},
+		{open + "/janus/5", create, nil, 200},
+		{open + "/janus", `[]`, nil, 200},
+	} {
+		resp, b := request(t, "POST", tt.url, tt.body, tt.head...)
+		location := resp.Header.Get("Location")
+		if resp.StatusCode != tt.want || (location != "") != (tt.want == 307) {
+			t.Errorf("%s %s: %d to %q", tt.url, tt.body, resp.StatusCode, location)
+		}
+		if location != "" && (location != to+"/janus?redirected" || b != `{"error":{"code":472,"reason":"Go to http://192.0.2.1:8088"},"janus":"error","transaction":"t"}` ||
+			resp.Header.Get("Access-Control-Allow-Origin") == "" && len(tt.head) > 0) {
+			t.Errorf("%s: to %q, %v, %s", tt.url, location, resp.Header, b)
+		}
+	}
+	// A client that follows gets its session there.
+	_, there := web(t, transport.HTTPConfig{}, nil, nil)
+	to = there
+	resp, err := http.Post(open+"/janus", "application/json", strings.NewReader(create))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(b), `"success"`) || !strings.HasPrefix(there, "http://"+resp.Request.URL.Host) {
+		t.Errorf("at %s: %s %v", resp.Request.URL, b, err)
+	}
+}

@@ -14,8 +14,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"cardea/signaling/events"
 	"cardea/signaling/janus"
 
 	"github.com/coder/websocket"
@@ -35,6 +37,8 @@ const bufferSize = 1024
 type WebSocketConfig struct {
 	// APIs by the subprotocol that a client must ask for.
 	APIs map[string]API
+	// Beside is what is served to requests that are not for a WebSocket, by path: what is to be found at the port that clients use.
+	Beside map[string]http.Handler
 	// Metrics are what the transport counts in; required.
 	Metrics *janus.Metrics
 	Limits  Limits
@@ -43,6 +47,8 @@ type WebSocketConfig struct {
 	Origins []string
 	// Proxies are the networks of reverse proxies whose X-Forwarded-For is believed.
 	Proxies []netip.Prefix
+	// Events is where connections are told to event handlers; nil tells nobody.
+	Events *events.Bus
 	// PingInterval is the silence after which a client is asked whether it is there, PingTimeout how long it may take to
 	// answer. 0 asks never: sessions time out by themselves.
 	PingInterval time.Duration
@@ -50,10 +56,11 @@ type WebSocketConfig struct {
 	Log          *slog.Logger // nil means slog.Default
 }
 
-// WebSocket serves APIs over WebSocket. It is an http.Handler that serves nothing else: other requests get 403, as
-// from Janus.
+// WebSocket serves APIs over WebSocket. It is an http.Handler that serves nothing else but what is beside them: other requests get
+// 403, as from Janus.
 type WebSocket struct {
-	cfg WebSocketConfig
+	cfg     WebSocketConfig
+	callers atomic.Pointer[Callers]
 
 	conns sync.WaitGroup // goroutines of connections
 
@@ -71,7 +78,9 @@ func NewWebSocket(cfg WebSocketConfig) *WebSocket {
 	if cfg.PingTimeout <= 0 {
 		cfg.PingTimeout = 10 * time.Second
 	}
-	return &WebSocket{cfg: cfg, all: map[*wsConn]struct{}{}}
+	w := &WebSocket{cfg: cfg, all: map[*wsConn]struct{}{}}
+	w.callers.Store(newCallers(cfg.Origins, cfg.Proxies, cfg.Limits))
+	return w
 }
 
 // Serve serves connections of a listener, with TLS if certs is not nil, until ctx is done; then it closes them all. It
@@ -108,14 +117,18 @@ func (w *WebSocket) shutdown() {
 // ServeHTTP upgrades one connection. It returns at once: the request and its goroutine are not kept for as long as the
 // connection lasts.
 func (w *WebSocket) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	api, name := w.api(r)
-	if api == nil || !originAllowed(w.cfg.Origins, r.Header.Get("Origin")) {
+	api, protocol := w.api(r)
+	if other := w.cfg.Beside[r.URL.Path]; api == nil && other != nil {
+		other.ServeHTTP(rw, r)
+		return
+	}
+	if api == nil || !originAllowed(w.callers.Load().Origins, r.Header.Get("Origin")) {
 		w.cfg.Metrics.Refused.Add(1)
 		http.Error(rw, http.StatusText(http.StatusForbidden), http.StatusForbidden)
 		return
 	}
 	ws, err := websocket.Accept(smallBuffers{rw}, r, &websocket.AcceptOptions{
-		Subprotocols: []string{name}, CompressionMode: websocket.CompressionDisabled,
+		Subprotocols: []string{protocol}, CompressionMode: websocket.CompressionDisabled,
 		InsecureSkipVerify: true, // the origin is looked at above
 	})
 	if err != nil {
@@ -124,8 +137,10 @@ func (w *WebSocket) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ws.SetReadLimit(-1) // the reader has its own, so that the client is told what was wrong
-	c := &wsConn{transport: w, api: api, ws: ws, remote: address(r, w.cfg.Proxies)}
-	c.source = janus.NewSource(WebSocketPackage, c.send).OnCut(c.cut)
+	c := &wsConn{
+		transport: w, api: api, ws: ws, remote: address(r, w.callers.Load().Proxies), admin: protocol == AdminSubprotocol,
+	}
+	c.source = janus.NewSource(WebSocketPackage, c.send).OnCut(c.cut).OnBye(c.bye)
 	c.heard.Store(time.Now().UnixNano())
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	w.mu.Lock()

@@ -22,6 +22,7 @@ type wsConn struct {
 	ws        *websocket.Conn
 	source    *janus.Source
 	remote    netip.Addr
+	admin     bool            // it speaks the admin API
 	ctx       context.Context // ends with the connection
 	cancel    context.CancelFunc
 	heard     atomic.Int64 // when something last came, nanoseconds of the Unix clock
@@ -32,12 +33,14 @@ type wsConn struct {
 	bytes   int      // of the queue
 	writing bool     // a goroutine writes the queue
 	dead    bool     // nothing more is sent
+	leaving bool     // it is closed once the queue is written
 }
 
 // run reads requests until the connection is closed.
 func (c *wsConn) run() {
 	w := c.transport
 	w.cfg.Metrics.Connections.Add(1)
+	connected(w.cfg.Events, c.source, c.admin, c.remote)
 	err := c.read()
 	w.cfg.Log.Debug("connection closed", "remote", c.remote, "error", err)
 	c.cut()
@@ -45,11 +48,12 @@ func (c *wsConn) run() {
 	delete(w.all, c)
 	w.mu.Unlock()
 	c.api.Gone(c.source)
+	disconnected(w.cfg.Events, c.source)
 	w.cfg.Metrics.Connections.Add(-1)
 }
 
 func (c *wsConn) read() error {
-	limiter := c.transport.cfg.Limits.limiter()
+	limiter := c.transport.callers.Load().limiter()
 	for {
 		b, err := c.message()
 		if err != nil {
@@ -136,9 +140,14 @@ func (c *wsConn) write() {
 	for {
 		c.mu.Lock()
 		if len(c.queue) == 0 || c.dead {
-			c.writing = false
+			leave := c.leaving && !c.dead
+			c.writing, c.dead = false, c.dead || c.leaving
 			c.queue, c.bytes = nil, 0
 			c.mu.Unlock()
+			if leave {
+				_ = c.ws.Close(websocket.StatusServiceRestart, "claim the session at another node") // a client that is gone needs none
+				c.cut()
+			}
 			return
 		}
 		batch := c.queue
@@ -163,6 +172,20 @@ func (c *wsConn) writeOne(b []byte) error {
 	ctx, cancel := context.WithTimeout(c.ctx, c.transport.cfg.Limits.WriteTimeout)
 	defer cancel()
 	return c.ws.Write(ctx, websocket.MessageText, b)
+}
+
+// bye closes the connection when what waits is written.
+func (c *wsConn) bye() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dead || c.leaving {
+		return
+	}
+	c.leaving = true
+	if !c.writing {
+		c.writing = true
+		c.transport.conns.Go(c.write)
+	}
 }
 
 // cut closes the connection at once.

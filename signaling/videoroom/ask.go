@@ -74,10 +74,17 @@ func (r *room) gaveUp(id ID) (*participant, error) {
 
 // direct has an order carried out on a participant of the request's room, if the request shows the room's secret.
 func (p *Plugin) direct(ctx context.Context, name string, id ID, body janus.Object) (reply object, err error) {
+	return p.order(ctx, name, id, body, func(f func(r *room) (object, error)) (object, error) { return p.manage(ctx, body, f) })
+}
+
+// order has an order carried out on a participant of the room that in calls a function with, locked, unless in refuses.
+func (p *Plugin) order(
+	ctx context.Context, name string, id ID, body janus.Object, in func(f func(r *room) (object, error)) (object, error),
+) (reply object, err error) {
 	o := orders[name]
 	var after func(context.Context)
 	var far *participant
-	_, err = p.manage(ctx, body, func(r *room) (object, error) {
+	_, err = in(func(r *room) (object, error) {
 		t, err := o.find(r, id)
 		switch {
 		case err != nil:

@@ -121,5 +121,6 @@ func (r *room) adopt(c RoomConfig) {
 			m.recording = c.Record
 		}
 	}
+	r.enforce()
 	r.syncPublishers() // the cap and the keyframe interval hold for those who publish already
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net"
+
+	"cardea/signaling/events"
 )
 
 // Config is what the plugin is made with.
@@ -28,6 +30,10 @@ type Config struct {
 	Mesh Mesh
 	// Resolver looks up the names of hosts that media is forwarded to; nil means the system's.
 	Resolver *net.Resolver
+	// Events is where what happens is told to event handlers; nil tells nobody.
+	Events *events.Bus
+	// Quality takes what clients' users saw and heard. It is called from many goroutines and must not wait. May be nil.
+	Quality func(QualityReport)
 	// Log takes what is not about one handle; nil means slog.Default().
 	Log *slog.Logger
 }
@@ -89,6 +95,9 @@ type RoomConfig struct {
 
 	// CommunityID says which community the room belongs to: a JSON string or number, empty for none.
 	CommunityID json.RawMessage `json:"community_id,omitempty"`
+
+	// Mutes are what users may not send, for longer than a stay.
+	Mutes []Mute `json:"mutes,omitempty"`
 }
 
 // DummyStream is a silent stream of a dummy publisher.

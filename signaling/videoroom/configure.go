@@ -66,6 +66,11 @@ func (s *session) configurePublisher(ctx context.Context, m *janus.Message) erro
 		s.requestKeyframe(ctx, id)
 	}
 	s.warnOfRecording(p)
+	if err == nil {
+		p.room.mu.Lock()
+		p.tellConfigured()
+		p.room.mu.Unlock()
+	}
 	return err
 }
 
@@ -111,6 +116,7 @@ func (p *participant) configure(body janus.Object, offer bool) ([]plane.StreamID
 	}
 	var keyframes []plane.StreamID
 	for _, st := range p.streams {
+		was := st.inactive
 		if send, ok := byKind[st.kind]; ok {
 			st.inactive = !send
 		}
@@ -121,6 +127,9 @@ func (p *participant) configure(body janus.Object, offer bool) ([]plane.StreamID
 			if st.change(c) {
 				keyframes = append(keyframes, st.id())
 			}
+		}
+		if st.inactive != was {
+			st.tellMuted(st.inactive, bySelf)
 		}
 	}
 	p.configureSelf(body, offer)

@@ -117,6 +117,7 @@ func (r *room) close() {
 	r.broadcast(object{"videoroom": "destroyed", "room": r.id}, nil)
 	r.destroyed = true
 	for _, p := range r.members {
+		p.tellLeft("")
 		p.present = false
 		p.closePeer()
 	}
@@ -124,6 +125,9 @@ func (r *room) close() {
 		s.closePeer()
 	}
 	r.members = nil
+	if r.muteTimer != nil {
+		r.muteTimer.Stop()
+	}
 	clear(r.byID)
 	clear(r.byPrivateID)
 	clear(r.departed)

@@ -32,6 +32,7 @@ type entry struct {
 	Metadata   janus.Object     `json:"metadata,omitempty"`
 	E2EE       bool             `json:"e2ee,omitempty"`
 	PrivateTag string           `json:"private_tag,omitempty"`
+	UserTag    string           `json:"user_tag,omitempty"`
 	Streams    []streamEntry    `json:"streams,omitempty"`
 	Forwarders []forwarderEntry `json:"forwarders,omitempty"`
 
@@ -71,7 +72,7 @@ type streamEntry struct {
 func (p *participant) entry() entry {
 	e := entry{
 		Version: p.shared.version, Joined: p.shared.joined, Left: p.shared.left, Seat: p.shared.seat, Started: p.started,
-		Display: p.display, Metadata: p.metadata, E2EE: p.e2ee, PrivateTag: privateTag(p.room.id, p.id, p.privateID),
+		Display: p.display, Metadata: p.metadata, E2EE: p.e2ee, PrivateTag: privateTag(p.room.id, p.id, p.privateID), UserTag: p.userTag,
 		Announced: p.shared.announced, Unpublished: p.shared.unpublished, Renamed: p.shared.renamed,
 	}
 	for _, st := range p.streams {
@@ -194,6 +195,9 @@ func (e *entry) check() error {
 	}
 	if len(e.Streams) > maxStreams || len(e.Forwarders) > maxForwarders {
 		return fmt.Errorf("entry of %d streams and %d forwarders", len(e.Streams), len(e.Forwarders))
+	}
+	if len(e.UserTag) > maxMuteUser {
+		return fmt.Errorf("entry with a user tag of %d bytes", len(e.UserTag))
 	}
 	if err := checkSize(map[string]any(e.Metadata), "metadata"); err != nil {
 		return fmt.Errorf("entry: %w", err)

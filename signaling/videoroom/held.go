@@ -203,8 +203,10 @@ func (r *room) release() {
 	h.inbox.close()
 	h.mesh.Close()
 	r.mu.Lock()
-	if h.timer != nil {
-		h.timer.Stop()
+	for _, t := range []*time.Timer{h.timer, r.muteTimer} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 	r.mu.Unlock()
 	h.plugin.forget(r)

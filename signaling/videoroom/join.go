@@ -1,6 +1,7 @@
 package videoroom
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -77,12 +78,16 @@ func (s *session) joinPublisher(ctx context.Context, m *janus.Message) error {
 	if m.JSEP == nil {
 		return nil
 	}
-	if err := s.publish(ctx, m, joined, reply); err != nil {
+	err = s.publish(ctx, m, joined, reply)
+	if err != nil {
 		s.h.Push(m.Transaction, refusal(err), nil)
 	}
 	joined.room.mu.Lock()
 	defer joined.room.mu.Unlock()
 	joined.greet()
+	if err == nil {
+		joined.tellConfigured()
+	}
 	return nil
 }
 
@@ -107,6 +112,7 @@ func (s *session) enter(ctx context.Context, m *janus.Message) (joined *particip
 			s.h.Push(m.Transaction, reply, nil) // before anything of what happens in the room from now on
 			p.greet()
 		}
+		p.tellJoined(m.Body)
 		return reply, nil
 	})
 	return joined, reply, err
@@ -132,6 +138,7 @@ func (r *room) newcomer(s *session, m *janus.Message, c *claim) (*participant, e
 	p.session, p.shared.joined = s, r.stamp()
 	p.privateID = random32(func(n uint32) bool { return r.byPrivateID[n] != nil })
 	p.display, p.metadata = optional(body, "display"), body.Object("metadata")
+	p.userTag = userTag(r.id, cmp.Or(body.String("token"), s.h.Token()), !k.absent(body, "id"))
 	p.bitrate = r.cfg.Bitrate
 	p.activePackets, _ = number(body, "audio_active_packets", math.MaxInt16)
 	p.levelAvg, _ = number(body, "audio_level_average", math.MaxInt16)

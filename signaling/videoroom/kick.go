@@ -2,6 +2,7 @@ package videoroom
 
 import (
 	"context"
+	"time"
 
 	"cardea/signaling/janus"
 )
@@ -56,10 +57,34 @@ func (p *Plugin) moderate(ctx context.Context, body janus.Object) (object, error
 	if err := check(body, p.ids.param("id", true)); err != nil {
 		return nil, err
 	}
+	if lasts(body) {
+		return p.moderateLasting(ctx, body)
+	}
 	if err := check(body, moderateParams...); err != nil {
 		return nil, err
 	}
-	return p.direct(ctx, "moderate", p.ids.get(body, "id"), body)
+	id := p.ids.get(body, "id")
+	reply, err := p.direct(ctx, "moderate", id, body)
+	if err != nil || body.Bool("mute", true) || !p.bound(id, body) {
+		return reply, err
+	}
+	return p.moderateLasting(ctx, body) // who is let through is let through, also if that was to take longer
+}
+
+// bound tells whether the stream of a request to moderate is muted for longer than a stay.
+func (p *Plugin) bound(id ID, body janus.Object) bool {
+	r := p.find(p.ids.get(body, "room"))
+	if r == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.byID[id]
+	if t == nil {
+		return false
+	}
+	st := t.stream(body.String("mid"))
+	return st != nil && r.mute(t, st.kind, time.Now()) != nil
 }
 
 // moderate mutes one of the participant's streams as a request says.
@@ -69,7 +94,9 @@ func (p *participant) moderate(body janus.Object) error {
 	if st == nil {
 		return refuse(codeNoSuchFeed, "No such stream %s", mid)
 	}
-	st.muted = body.Bool("mute", false)
+	st.silenced = body.Bool("mute", false)
+	st.bound = st.bound && st.silenced // whoever lets it through is about to change the record, too
+	st.settleMute()
 	p.sync()
 	st.moderated++
 	st.announceModeration()
@@ -78,12 +105,21 @@ func (p *participant) moderate(body janus.Object) error {
 
 // announceModeration tells everybody whether the stream is muted by a moderator.
 func (st *stream) announceModeration() {
+	st.owner.room.broadcast(st.moderation(), nil)
+	st.tellMuted(st.muted, byModerator)
+}
+
+// moderation is the event that tells whether the stream is muted by a moderator, and until when if that ends by itself.
+func (st *stream) moderation() object {
 	e := st.owner.room.event()
 	e["id"], e["mid"], e["moderation"] = st.owner.id, st.mid, "unmuted"
 	if st.muted {
 		e["moderation"] = "muted"
+		if until := st.mutedUntil(); until != 0 {
+			e["until"] = until
+		}
 	}
-	st.owner.room.broadcast(e, nil)
+	return e
 }
 
 // enableRecording says whether a room is recorded. Recordings are not made yet, so that is all that comes of it.

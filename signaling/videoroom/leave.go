@@ -43,6 +43,7 @@ func (p *participant) part(how string) {
 	e := r.event()
 	e[how] = p.id
 	r.broadcast(e, p)
+	p.tellLeft(how)
 	p.started = false
 	p.shared.left = how
 	r.remove(p)
@@ -66,6 +67,7 @@ func (s *session) endPublishing(ctx context.Context, p *participant) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p.announceEnd(1)
+	p.tellUnpublished()
 	p.report()
 }
 

@@ -27,9 +27,11 @@ func TestScriptsAcrossNodes(t *testing.T) {
 	for _, layout := range [][]int{{0}, {0, 1}, {1, 0, 2}, {0, 1, 1, 0}} {
 		for _, f := range files {
 			t.Run(fmt.Sprint(layout, " ", strings.TrimSuffix(filepath.Base(f), ".txt")), func(t *testing.T) {
-				c := newCluster(t, 3, scriptConfig(filepath.Base(f)))
+				cfg, told := scriptConfig(filepath.Base(f)), listen(t)
+				cfg.Events = told.bus
+				c := newCluster(t, 3, cfg)
 				c.slow(time.Duration(len(layout)/4) * time.Millisecond)
-				s := &script{t: t, shared: true, seen: map[code]bool{}, settle: c.settle, open: func(client int) scriptNode {
+				s := &script{t: t, shared: true, seen: map[code]bool{}, told: told, settle: c.settle, open: func(client int) scriptNode {
 					n := c.nodes[layout[client%len(layout)]]
 					return scriptNode{n.server, n.plane}
 				}}

@@ -106,7 +106,7 @@ func (r *room) meet(id ID, e *entry) *participant {
 // newMirror makes a participant of another node, not in a room yet.
 func newMirror(id ID, e *entry) *participant {
 	m := newParticipant(id)
-	m.remote, m.display, m.metadata = true, e.Display, e.Metadata
+	m.remote, m.display, m.metadata, m.userTag = true, e.Display, e.Metadata, e.UserTag
 	m.shared = shared{joined: e.Joined, unpublished: e.Unpublished, renamed: e.Renamed, privateTag: e.PrivateTag}
 	return m
 }

@@ -66,7 +66,7 @@ func (p *participant) handOver() {
 	m.copyStreams(e.Streams)
 	m.copyForwarders(e.Forwarders)
 	r.passOn(p, m)
-	p.shared.lost = true
+	p.shared.lost, p.shown = true, false
 	clear(p.forwarders)
 	r.held.mesh.Remove(m.id.String(), m.farewell(partMoved))
 	m.await(reclaimTime)
@@ -257,6 +257,9 @@ func (s *session) regain(c *claim, ps *publisherState, live bool) (*regained, er
 		clear(old.forwarders)
 	}
 	p.adopt()
+	s.enterRoom(r)
+	p.rebind()
+	r.enforce() // the record may have changed meanwhile
 	if !shown {
 		p.announceReturn()
 	}
@@ -387,6 +390,9 @@ func (s *session) restoreSubscriber(ctx context.Context, ss *subscriberState, li
 		return err
 	}
 	s.subscriber.Store(sub)
+	sub.room.mu.Lock()
+	s.enterRoom(sub.room)
+	sub.room.mu.Unlock()
 	s.syncSubscriptions(ctx)
 	if lost {
 		s.renegotiate(ctx, sub, "")

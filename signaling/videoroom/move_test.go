@@ -50,6 +50,8 @@ func (m sessions) Own(_ context.Context, session uint64, _ bool) bool {
 
 func (sessions) Disown(uint64) {}
 
+func (sessions) Release(uint64) {}
+
 func (sessions) Call(context.Context, uint64, string, string, []byte) ([]byte, bool, error) {
 	return nil, true, errNowhere
 }

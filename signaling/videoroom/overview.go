@@ -49,7 +49,12 @@ func (r *room) overview() (i RoomInfo, ok bool) {
 	if r.destroyed {
 		return RoomInfo{}, false
 	}
-	i = RoomInfo{
+	return r.summary(), true
+}
+
+// summary is the same of a room that is locked.
+func (r *room) summary() RoomInfo {
+	i := RoomInfo{
 		ID: r.id.String(), Description: r.cfg.Description, CommunityID: plainText(r.cfg.CommunityID), Private: r.cfg.Private,
 		MaxPublishers: r.cfg.Publishers, Subscribers: len(r.subscribers),
 	}
@@ -62,7 +67,7 @@ func (r *room) overview() (i RoomInfo, ok bool) {
 			i.Publishers++
 		}
 	}
-	return i, true
+	return i
 }
 
 // plainText is a JSON string's text, or any other value as it is written.

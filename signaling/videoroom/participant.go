@@ -33,6 +33,9 @@ type participant struct {
 	negotiating bool // its offer is being answered
 	yielding    bool // it is about to publish no more, for the sake of one on another node
 
+	userTag string // what it showed of itself when it joined; see userTag
+	shown   bool   // events have told that it publishes
+
 	greeted bool  // its request to join was answered
 	early   []any // events that came before, which it must not see first
 
@@ -123,7 +126,9 @@ type stream struct {
 	negotiated
 	description        *string
 	inactive           bool   // the publisher stopped sending it
-	muted              bool   // by a moderator
+	muted              bool   // by a moderator, for one of two reasons, which only its own node knows:
+	silenced           bool   // until a moderator lets it through
+	bound              bool   // by a mute that lasts
 	moderated          uint64 // how often
 	talking            bool
 	level              float64 // that it was when it last began or stopped talking

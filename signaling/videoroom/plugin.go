@@ -125,6 +125,7 @@ func (p *Plugin) Admin(ctx context.Context, body janus.Object) any {
 	if err != nil {
 		return refusal(err)
 	}
+	p.tellRequest(nil, name, object(body), reply)
 	return reply
 }
 

@@ -45,6 +45,7 @@ func (s *session) publish(ctx context.Context, m *janus.Message, p *participant,
 	if out.renegotiated {
 		r.mu.Lock()
 		p.announce()
+		p.tellPublished()
 		p.report()
 		r.mu.Unlock()
 	}
@@ -68,6 +69,7 @@ func (p *participant) settle(d *draft, offer *janus.JSEP, reply object) outcome 
 	p.negotiating = false
 	p.e2ee = p.e2ee || offer.E2EE
 	added := p.apply(d)
+	p.bind()
 	infos := make([]streamInfo, 0, len(p.streams))
 	for _, st := range p.streams {
 		infos = append(infos, st.info())
@@ -368,5 +370,6 @@ func (p *participant) up() {
 	defer r.mu.Unlock()
 	p.started = p.present
 	p.announce()
+	p.tellPublished()
 	p.report()
 }

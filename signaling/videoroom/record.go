@@ -34,6 +34,9 @@ func readRecord(id ID, record []byte) (RoomConfig, error) {
 	if err := c.validate(); err != nil {
 		return RoomConfig{}, fmt.Errorf("record: %w", err)
 	}
+	if err := checkMutes(c.Mutes); err != nil {
+		return RoomConfig{}, fmt.Errorf("record: %w", err)
+	}
 	c.ID = id.String()
 	c.normal()
 	return c, nil

@@ -16,6 +16,7 @@ var syncRequests = map[string]func(*Plugin, context.Context, janus.Object) (obje
 	"allowed":                 (*Plugin).allowed,
 	"kick":                    (*Plugin).kick,
 	"moderate":                (*Plugin).moderate,
+	"listmutes":               (*Plugin).listMutes,
 	"listparticipants":        (*Plugin).listParticipants,
 	"enable_recording":        (*Plugin).enableRecording,
 	"rtp_forward":             (*Plugin).rtpForward,
@@ -45,6 +46,7 @@ var (
 		"configure":        (*session).configurePublisher,
 		"publish":          (*session).configurePublisher,
 		"unpublish":        (*session).unpublish,
+		"quality":          (*session).clientQuality,
 		"leave":            (*session).leave,
 	}
 	subscriberRequests = map[string]asyncRequest{
@@ -57,6 +59,7 @@ var (
 		"update":      (*session).updateSubscription,
 		"switch":      (*session).switchStreams,
 		"leave":       (*session).leaveSubscription,
+		"quality":     (*session).clientQuality,
 	}
 )
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"sync"
+	"time"
 
 	"cardea/signaling/janus"
 )
@@ -20,6 +21,8 @@ type room struct {
 	cfg       RoomConfig
 	destroyed bool
 	allowed   map[string]struct{} // tokens of publishers, when cfg.CheckAllowed
+	muting    bool                // the record had mutes when it was last looked at
+	muteTimer *time.Timer         // of the next end of a mute; nil for none
 
 	members     []*participant // in the order of joining, as far as the clocks of nodes agree
 	byID        map[ID]*participant
@@ -41,7 +44,9 @@ func newRoom(id ID, order uint64, cfg RoomConfig) *room {
 }
 
 // name is the room in the names of streams.
-func (r *room) name() string { return "videoroom/" + r.id.String() }
+func (r *room) name() string { return roomName(r.id) }
+
+func roomName(id ID) string { return "videoroom/" + id.String() }
 
 // sessionName is the s= line of the descriptions that are made for the room.
 func (r *room) sessionName() string { return "VideoRoom " + r.id.String() }

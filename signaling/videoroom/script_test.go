@@ -40,6 +40,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	a = {"0":"room/feed/mid ..."}
 //	                       what the media plane sends on a's lines now, "-" in front when it is paused
 //	quiet a b              neither has events that were not named
+//	told plugin {data} [a] the next plugin event on the bus, which names a's handle, or none
+//	told user {object} [a] the next user event on the bus, likewise
+//	told nothing           there is no other of either
 //	alone ...              a line that counts only where there are no other nodes; "shared ..." only where there are
 //
 // A string "$name" stands for any value the first time and for the same from then on; "$_" always for any.
@@ -71,6 +74,7 @@ type script struct {
 	clients map[string]*scriptClient
 	vars    map[string]any
 	seen    map[code]bool
+	told    *listener
 }
 
 type scriptNode struct {
@@ -99,12 +103,14 @@ func scriptConfig(name string) Config {
 }
 
 func runScript(t *testing.T, file string, seen map[code]bool) {
-	p, err := New(scriptConfig(filepath.Base(file)))
+	cfg, told := scriptConfig(filepath.Base(file)), listen(t)
+	cfg.Events = told.bus
+	p, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	server, media := janustest.NewServer(t, nil, p)
-	s := &script{t: t, seen: seen, settle: func() {}, open: func(int) scriptNode { return scriptNode{server, media} }}
+	s := &script{t: t, seen: seen, told: told, settle: func() {}, open: func(int) scriptNode { return scriptNode{server, media} }}
 	s.run(file)
 }
 
@@ -137,6 +143,10 @@ func (s *script) step(line string) {
 		for name := range strings.FieldsSeq(rest) {
 			s.quiet(name)
 		}
+		return
+	}
+	if who == "told" {
+		s.compareTold(rest)
 		return
 	}
 	verb, rest, _ := strings.Cut(strings.TrimSpace(rest), " ")

@@ -18,6 +18,7 @@ type session struct {
 	publisher  atomic.Pointer[participant]
 	subscriber atomic.Pointer[subscriber]
 	hungUp     bool // no PeerConnection was negotiated since the last hangup
+	reports    reportLimit
 }
 
 var _ janus.Portable = (*session)(nil)
@@ -33,6 +34,7 @@ func (s *session) Sync(ctx context.Context, m *janus.Message) (any, bool) {
 		if err != nil {
 			return refusal(err), true
 		}
+		s.plugin.tellRequest(s, name, object(m.Body), reply)
 		return reply, true
 	}
 	if asynchronous(name) {
@@ -114,6 +116,7 @@ func (s *session) Media(ctx context.Context, e plane.Event) {
 		if p != nil {
 			p.up()
 		} else if sub != nil {
+			s.plugin.tell(sub.room, s, "subscribed", nil)
 			s.requestKeyframes(ctx, sub)
 		}
 	case plane.EventTalking:
@@ -126,6 +129,8 @@ func (s *session) Media(ctx context.Context, e plane.Event) {
 		}
 	case plane.EventSlowLink:
 		s.slowLink(p, sub, e)
+	case plane.EventQuality:
+		s.quality(e.Quality)
 	case plane.EventReceiving, plane.EventDown, plane.EventICEFailed:
 		// the core's concern
 	}

@@ -71,6 +71,7 @@ func (s *session) pause(ctx context.Context, m *janus.Message) error {
 func (s *session) leaveSubscription(ctx context.Context, m *janus.Message) error {
 	sub := s.subscriber.Load()
 	sub.end()
+	s.plugin.tell(sub.room, s, "unsubscribed", nil)
 	s.h.ClosePeer(ctx, "Close PC")
 	s.h.Push(m.Transaction, object{"videoroom": "event", "room": sub.room.id, "left": "ok"}, nil)
 	return nil

@@ -277,13 +277,14 @@ func (s *publisherState) participant(id ID, live bool) *participant {
 	p.shared = shared{
 		version: e.Version, joined: e.Joined, left: e.Left, announced: e.Announced, unpublished: e.Unpublished, renamed: e.Renamed,
 	}
-	p.display, p.metadata, p.bitrate = e.Display, e.Metadata, s.Bitrate
+	p.display, p.metadata, p.bitrate, p.userTag = e.Display, e.Metadata, s.Bitrate, e.UserTag
 	p.activePackets, p.levelAvg = s.ActivePackets, s.LevelAverage
 	p.recording, p.recordingBase = s.Recording, s.RecordingBase
 	if !live {
 		return p
 	}
 	p.shared.seat, p.started, p.e2ee = e.Seat, e.Started, e.E2EE
+	p.shown = e.Started
 	p.audioCodec, p.videoCodec = s.AudioCodec, s.VideoCodec
 	p.copyStreams(e.Streams)
 	for _, i := range s.Inactive {

@@ -81,6 +81,8 @@ func (s *session) joinSubscriber(ctx context.Context, m *janus.Message) error {
 	}
 	s.subscriber.Store(sub)
 	sub.room.mu.Lock()
+	s.enterRoom(sub.room)
+	sub.tellSubscription("subscribing")
 	lines := sub.offer()
 	sub.room.mu.Unlock()
 	if !s.offer(ctx, sub, m.Transaction, event, lines, false) {
@@ -272,6 +274,9 @@ func (s *session) updateSubscription(ctx context.Context, m *janus.Message) erro
 	awaiting := !sub.answered
 	if err == nil && changed && awaiting {
 		sub.pending = true
+	}
+	if err == nil && changed {
+		sub.tellSubscription("updated")
 	}
 	r.mu.Unlock()
 	if err != nil {

@@ -30,6 +30,9 @@ func (s *session) switchStreams(ctx context.Context, m *janus.Message) error {
 	if negotiate && !sub.answered {
 		sub.pending, negotiate = true, false
 	}
+	if err == nil {
+		s.plugin.tell(r, s, "switched", nil)
+	}
 	event := object{"videoroom": "event", "room": r.id, "switched": "ok", "changes": result.changes, "streams": sub.summary()}
 	r.mu.Unlock()
 	if err != nil {

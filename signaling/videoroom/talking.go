@@ -27,6 +27,7 @@ func (st *stream) announceTalking() {
 	if st.talking {
 		what = "talking"
 	}
+	st.tellTalking(what)
 	r.broadcast(object{
 		"videoroom": what, "room": r.id, "id": p.id, "mindex": st.mindex, "mid": st.mid,
 		"audio-level-dBov-avg": real(st.level),

@@ -184,6 +184,7 @@ export class Client {
       jsep, tracks: [{ type: 'data' }], success: resolve, error: reject,
     }));
     const room = handle.messages.find(message => message.room)?.room;
+    handle.startedAt ??= performance.now();
     handle.plugin.send({ message: { request: 'start', room }, jsep: answer });
   }
 
@@ -205,6 +206,16 @@ export class Client {
   outbound(name, mid) { return outbound(this.handles[name].pc, mid); }
   path(name) { return path(this.handles[name].pc); }
   picture(name, mid) { return this.handles[name].sinks.picture(mid); }
+  // reportQuality has the browser report what it sees on a handle, by the module that a node serves.
+  async reportQuality(name, module, every) {
+    const { watch } = await import(module);
+    const { plugin, pc, startedAt: since } = this.handles[name];
+    watch(pc, message => plugin.send({ message }), { every, since });
+  }
+
+  // startedAt says when the first answer to the node's offers left, on the page's clock in milliseconds.
+  startedAt(name) { return this.handles[name].startedAt ?? null; }
+  handleId(name) { return this.handles[name].plugin.getId(); }
   firstFrame(name, mid) { return this.handles[name].sinks.firstFrame(mid) ?? null; }
   state(name) { return this.handles[name].pc?.connectionState ?? 'none'; }
   descriptions(name) {

@@ -279,6 +279,13 @@ func (c *Client) disconnect() {
 	<-l.done
 }
 
+// Closed returns what is closed when the connection is.
+func (c *Client) Closed() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.link.done
+}
+
 // Claim breaks the connection and takes the session over to a new one.
 func (c *Client) Claim(ctx context.Context) error {
 	c.disconnect()

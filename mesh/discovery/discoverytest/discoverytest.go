@@ -53,8 +53,22 @@ func DNS(t *testing.T, zone map[string][]dns.RR) *net.Resolver {
 	}}
 }
 
-// Redis starts redis-server on a socket of its own until the test ends, and returns its URL. Without the program the test is skipped.
+// RedisServer is a redis-server on a socket of its own, which keeps nothing.
+type RedisServer struct {
+	URL string // of its socket
+
+	program, dir, socket string
+	cmd                  *exec.Cmd // nil while it does not run
+}
+
+// Redis starts redis-server until the test ends, and returns its URL. Without the program the test is skipped.
 func Redis(t *testing.T) string {
+	t.Helper()
+	return StartRedis(t).URL
+}
+
+// StartRedis is Redis for tests that kill it and bring it back.
+func StartRedis(t *testing.T) *RedisServer {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -65,23 +79,39 @@ func Redis(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "s")
-	cmd := exec.Command(program, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", dir)
-	if err := cmd.Start(); err != nil {
+	r := &RedisServer{program: program, dir: dir, socket: filepath.Join(dir, "s")}
+	r.URL = "unix://" + r.socket
+	t.Cleanup(r.Kill)
+	r.Start(t)
+	return r
+}
+
+// Start starts the server, empty, and waits until it answers.
+func (r *RedisServer) Start(t *testing.T) {
+	t.Helper()
+	r.cmd = exec.Command(r.program, "--port", "0", "--unixsocket", r.socket, "--save", "", "--appendonly", "no", "--dir", r.dir)
+	if err := r.cmd.Start(); err != nil {
+		r.cmd = nil
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // it was killed
-	})
 	for deadline := time.Now().Add(10 * time.Second); ; <-time.After(20 * time.Millisecond) {
-		conn, err := net.Dial("unix", socket)
+		conn, err := net.Dial("unix", r.socket)
 		if err == nil {
 			_ = conn.Close()
-			return "unix://" + socket
+			return
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("redis-server does not answer: %v", err)
 		}
 	}
+}
+
+// Kill ends the server like a crash.
+func (r *RedisServer) Kill() {
+	if r.cmd == nil {
+		return
+	}
+	_ = r.cmd.Process.Kill()
+	_ = r.cmd.Wait() // it was killed
+	r.cmd = nil
 }

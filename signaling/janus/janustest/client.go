@@ -72,11 +72,12 @@ type Client struct {
 // Connect makes a client that has no session yet.
 func Connect(t testing.TB, api API) *Client {
 	c := &Client{t: t, api: api, wake: make(chan struct{})}
-	c.source = janus.NewSource("janustest", c.receive).OnCut(func() {
+	cut := func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.cut = true
-	})
+	}
+	c.source = janus.NewSource("janustest", c.receive).OnCut(cut).OnBye(cut)
 	return c
 }
 

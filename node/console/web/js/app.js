@@ -11,7 +11,7 @@ import { Stage } from './tiles.js';
 const query = new URLSearchParams(location.search);
 const chat = new Chat($('messages'));
 const node = new NodeView($('node'));
-const stage = new Stage($('stage'), $('tile'), choose);
+const stage = new Stage($('stage'), $('tile'), choose, show);
 const own = new Own();
 
 const quality = new Map(); // what was chosen, by tile
@@ -190,7 +190,14 @@ function show() {
   const entries = [];
   let watching = [...call.waiting.values()].map(p => p.display);
   const received = [...call.received.values()];
+  // Of those who are moving to another node, what comes from there takes the place of the rest when it plays.
+  const successor = p => call.participants.get(p.metadata?.successor);
+  const successors = new Set([...call.participants.values()].map(p => successor(p)?.id).filter(id => id !== undefined));
   for (const p of call.participants.values()) {
+    if (successor(p) && stage.plays(`${successor(p).id}`)) {
+      successors.delete(successor(p).id);
+      continue;
+    }
     const sent = [...p.streams.values()].filter(s => !s.disabled && s.type !== 'data');
     if (sent.length === 0) watching.push(p.display);
     const audio = received.find(r => r.feed === p.id && r.type === 'audio');
@@ -202,7 +209,7 @@ function show() {
     if (sent.length > screens.length) {
       const key = `${p.id}`, video = seen(face);
       entries.push({
-        key, display: p.display || 'Guest', video: video?.track, audio: audio?.track,
+        key, display: p.display || 'Guest', video: video?.track, audio: audio?.track, coming: successors.has(p.id),
         dark: p.metadata?.camera === false || face?.moderated, muted: p.metadata?.mic === false || !audio,
         talking: talkers.has(p.id) || p.talking, layered: layered(face) && Boolean(video), quality: quality.get(key) ?? 2,
       });
@@ -220,7 +227,7 @@ function show() {
   });
   if (own.screen) entries.push({ key: 'own/screen', display: me, own: true, screen: true, video: own.screen, audio: null });
   stage.show(entries);
-  const here = 1 + call.participants.size + call.waiting.size;
+  const here = 1 + call.participants.size + call.waiting.size - successors.size;
   write($('people'), `${here} here`);
   $('alone').hidden = here > 1 || call.state !== 'joined';
   watching = watching.map(d => d || 'Guest');

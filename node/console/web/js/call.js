@@ -1,18 +1,13 @@
 // A call: one room of the node, what we send and what we receive there, kept alive over lost connections and restarts of
 // the node. It knows nothing of the page's elements.
-import { ConnectionError, JanusError, Session } from './janus.js';
-import { Publisher } from './publisher.js';
-import { Subscriber } from './subscriber.js';
+import { ConnectionError, JanusError } from './janus.js';
+import { follow } from '../nearest.js';
+import { Stay } from './stay.js';
 
-const plugin = 'janus.plugin.videoroom';
-const codes = { draining: 472, forbidden: 403, noRoom: 426, roomExists: 427, missing: 429, full: 432, unauthorized: 433 };
+const codes = { draining: 472, forbidden: 403, noRoom: 426, missing: 429, unauthorized: 433 };
 const retryEvery = 3_000; // to join again a room that we were in, milliseconds
-
-// What a room is like when we are who makes it. The node tells who talks, and whom nobody can see.
-const newRoom = {
-  publishers: 24, bitrate: 2_500_000, videocodec: 'vp8,h264,vp9,av1', notify_joining: true,
-  audiolevel_event: true, audio_active_packets: 15, audio_level_average: 60,
-};
+const moveWithin = 8_000; // all must flow at another node, or we stay with what does
+const linger = 3_000; // the former stay, while others turn to the new one
 
 // CallError is a failure with a sentence for the user. `kind` says what would help: "secret", "pin", "later" or "".
 export class CallError extends Error {
@@ -48,7 +43,7 @@ export function roomID(text, page) {
   return /^[1-9][0-9]*$/.test(text) && Number.isSafeInteger(n) ? n : null;
 }
 
-// Call is one stay in a room. Events:
+// Call is being in a room: one stay after the other, each begun before the last one ends when the node asks us to move. Events:
 //   change    who is there, or what they send, changed: see `participants`, `waiting` and `received`
 //   state     see `state`: "joining", "joined", "reconnecting" or "ended"
 //   talking   detail { id, talking }
@@ -58,21 +53,17 @@ export function roomID(text, page) {
 //   kicked    we were sent away; the call has ended
 export class Call extends EventTarget {
   state = 'joining';
-  participants = new Map(); // those who publish: id to { id, display, metadata, streams, talking }
-  waiting = new Map(); // those who only watch: id to { id, display }
-  id = null; // ours
-  description = '';
-  canSend = false;
 
   #page;
   #options; // room, secret, pin, relay
   #self; // display, metadata
-  #told = ''; // what of self the node knows
-  #session = null;
-  #publisher = null;
-  #subscriber = null;
+  #stay = null;
+  #next = null; // where we are moving
+  #ours = new Set(); // our ids
+  #server = null; // of the node that we moved to, as nearest.js found it
   #tracks = { audio: null, camera: null, screen: null };
   #ended = false;
+  #moves = new AbortController();
 
   constructor(page, options, self) {
     super();
@@ -81,19 +72,20 @@ export class Call extends EventTarget {
     this.#self = self;
   }
 
-  get received() { return this.#subscriber?.received ?? new Map(); }
+  get participants() { return this.#stay?.participants ?? new Map(); } // those who publish: id to { id, display, metadata, streams, talking }
+  get waiting() { return this.#stay?.waiting ?? new Map(); } // those who only watch: id to { id, display }
+  get received() { return this.#stay?.received ?? new Map(); }
+  get id() { return this.#stay?.id ?? null; } // ours
+  get description() { return this.#stay?.description ?? ''; }
+  get canSend() { return this.#stay?.canSend ?? false; }
 
-  // handles are where the node's figures are found: { session, publisher, subscriber }, ids or null.
+  // handles are where the figures of the node that this page came from are found: { session, publisher, subscriber }, ids or null.
   get handles() {
-    return {
-      session: this.#session?.id ?? null,
-      publisher: this.#publisher?.published ? this.#publisher.handle.id : null,
-      subscriber: this.#subscriber?.handle?.id ?? null,
-    };
+    return (!this.#server && this.#stay?.handles) || { session: null, publisher: null, subscriber: null };
   }
 
   // mid is the media line on which we send audio, camera or screen, null when we do not.
-  mid(what) { return this.#publisher?.mid(what) ?? null; }
+  mid(what) { return this.#stay?.mid(what) ?? null; }
 
   // join enters the room, which it makes if need be, and begins to send and receive.
   async join() {
@@ -103,102 +95,104 @@ export class Call extends EventTarget {
       this.#drop();
       throw explain(err, this.#page);
     }
+    follow({
+      node: { probe: new URL('./probe', location).href }, room: this.#options.room, signal: this.#moves.signal,
+      session: () => this.#stay?.handles.session, open: found => this.#move(found), close: former => this.#closeLater(former),
+    });
   }
 
   // send sends a track, or none, as audio, camera or screen.
   send(what, track) {
     this.#tracks[what] = track;
-    return this.#publisher?.set(what, track) ?? Promise.resolve();
+    return Promise.all([this.#stay?.send(what, track), this.#next?.send(what, track)]);
   }
 
   // publish tries to send once more, when there was no place before.
   async publish() {
     try {
-      await this.#publisher.publish();
-      this.canSend = true;
+      await this.#stay.publish();
     } catch (err) {
-      if (!(err instanceof JanusError) || err.code !== codes.full) throw explain(err, this.#page);
-      this.canSend = false;
-      this.dispatchEvent(new Event('full'));
+      throw explain(err, this.#page);
     }
-    this.#changed();
   }
 
   // tell changes what others know of us: { display, metadata }.
   async tell(self) {
     Object.assign(this.#self, self);
-    await this.#tellIfNew();
+    if (this.state === 'joined') await this.#stay.tell(this.#self);
   }
 
-  async #tellIfNew() {
-    const now = JSON.stringify(this.#self);
-    if (this.state !== 'joined' || now === this.#told) return;
-    this.#told = now;
-    await this.#publisher.handle.message({ request: 'configure', ...this.#self });
-  }
-
-  choose(line, substream) { return this.#subscriber.choose(line, substream); }
-  say(text) { return this.#publisher?.say(text) ?? false; }
+  choose(line, substream) { return this.#stay.choose(line, substream); }
+  say(text) { return this.#stay?.say(text) ?? false; }
 
   leave() {
     this.#ended = true;
+    this.#moves.abort();
     this.#drop();
     this.#become('ended');
   }
 
+  #stayAt(url) {
+    const options = { ...this.#options, make: !this.#page.admin_key };
+    return new Stay(url, options, relays => this.#ice(relays), this.#ours);
+  }
+
+  // listen passes on what happens to a stay for as long as it is the one.
+  #listen(stay) {
+    const on = (type, f) => stay.addEventListener(type, e => { if (stay === this.#stay) f(e); });
+    for (const type of ['change', 'layers', 'full']) on(type, () => this.dispatchEvent(new Event(type)));
+    for (const type of ['talking', 'message']) on(type, ({ detail }) => this.dispatchEvent(new CustomEvent(type, { detail })));
+    on('lost', () => this.#become('reconnecting'));
+    on('back', () => this.#become('joined'));
+    on('over', () => this.#rejoin());
+    on('away', ({ detail }) => {
+      this.leave();
+      this.dispatchEvent(new CustomEvent('kicked', { detail }));
+    });
+  }
+
   async #enter() {
-    const session = new Session({ url: serverURL(this.#page), secret: this.#options.secret });
-    this.#session = session;
-    await session.open();
-    session.addEventListener('lost', () => this.#become('reconnecting'));
-    session.addEventListener('back', () => this.#become('joined'));
-    session.addEventListener('over', () => this.#rejoin());
-    const handle = await session.attach(plugin);
-    handle.addEventListener('event', ({ detail }) => this.#event(detail.data));
-    const joined = await this.#joinRoom(handle);
-    this.id = joined.id;
-    this.description = joined.description;
-    this.participants.clear();
-    this.waiting.clear();
-    for (const p of joined.publishers) this.#publishes(p);
-    for (const a of joined.attendees ?? []) this.waiting.set(a.id, a);
-
-    const ice = relays => this.#ice(relays);
-    this.#publisher = new Publisher(handle, ice);
-    const { room, pin } = this.#options;
-    this.#subscriber = new Subscriber(session, { room, private_id: joined.private_id, ...(pin && { pin }) }, ice);
-    this.#subscriber.addEventListener('change', () => this.#changed());
-    this.#subscriber.addEventListener('layers', () => this.dispatchEvent(new Event('layers')));
-    this.#subscriber.addEventListener('message', ({ detail }) => this.#heard(detail));
-    for (const part of [this.#publisher, this.#subscriber]) {
-      part.addEventListener('down', () => this.#become('reconnecting'));
-      part.addEventListener('up', () => this.#become('joined'));
-    }
-    for (const [what, track] of Object.entries(this.#tracks)) this.#publisher.set(what, track);
-    this.#want();
-    await this.publish();
+    const stay = this.#stay = this.#stayAt(this.#server ?? serverURL(this.#page));
+    this.#listen(stay);
+    await stay.enter(this.#self);
+    await stay.publish(this.#tracks);
     this.#become('joined');
-    await this.#tellIfNew(); // what changed on the way in
+    await stay.tell(this.#self); // what changed on the way in
   }
 
-  async #joinRoom(handle) {
-    const { room, pin } = this.#options;
-    this.#told = JSON.stringify(this.#self);
-    const join = async () => (await handle.message({
-      request: 'join', ptype: 'publisher', room, ...this.#self, ...(pin && { pin }),
-    })).data;
+  // move enters the room at another node, and leaves everything to the new stay when all flows there. Others are told who takes
+  // our place. It returns the former stay.
+  async #move({ server, iceServers }) {
+    const url = server.find(s => s.startsWith('ws'));
+    const former = this.#stay;
+    if (!url || !former || this.state !== 'joined') throw new Error('not now');
+    const next = this.#next = this.#stayAt(url);
     try {
-      return await join();
+      await next.enter(this.#self);
+      former.forget(next.id);
+      await former.tell({ ...this.#self, metadata: { ...this.#self.metadata, successor: next.id } });
+      await next.publish(this.#tracks);
+      await until(() => next.flows(former), moveWithin);
     } catch (err) {
-      if (!(err instanceof JanusError) || err.code !== codes.noRoom || this.#page.admin_key) throw err;
+      next.close();
+      throw err;
+    } finally {
+      this.#next = null;
     }
-    try {
-      await handle.message({ request: 'create', room, description: `Room ${room}`, ...newRoom });
-    } catch (err) {
-      if (!(err instanceof JanusError) || err.code !== codes.roomExists) throw err; // somebody was faster
+    if (this.#ended || this.#stay !== former) {
+      next.close();
+      throw new Error('too late');
     }
-    return join();
+    this.#listen(next);
+    this.#stay = next;
+    this.#server = new URL(url).hostname === location.hostname ? null : url;
+    this.#page = { ...this.#page, ice_servers: iceServers };
+    this.dispatchEvent(new Event('change'));
+    next.tell(this.#self).catch(() => {});
+    return former;
   }
+
+  #closeLater(former) { setTimeout(() => former?.close(), linger); }
 
   // ice returns what a connection may use. Relays are for those for whom the direct way does not work.
   async #ice(relays) {
@@ -207,7 +201,7 @@ export class Call extends EventTarget {
     try {
       return { servers: (await fetchPage()).ice_servers ?? [], relayOnly }; // with fresh credentials
     } catch {
-      return { servers: [], relayOnly };
+      return { servers: this.#page.ice_servers ?? [], relayOnly }; // of where we are now
     }
   }
 
@@ -221,24 +215,22 @@ export class Call extends EventTarget {
       await new Promise(resolve => setTimeout(resolve, wait * (0.7 + 0.6 * Math.random())));
       if (this.#ended) return;
       try {
-        this.#page = await fetchPage();
+        if (!this.#server) this.#page = await fetchPage();
         await this.#enter();
         return;
       } catch (err) {
         this.#drop();
+        if (err instanceof ConnectionError) this.#server = null; // the node that the page came from may be there again
         console.warn('join again:', err);
       }
     }
   }
 
   #drop() {
-    this.#publisher?.close();
-    this.#subscriber?.close();
-    this.#session?.close();
-    this.#publisher = this.#subscriber = this.#session = null;
-    this.participants.clear();
-    this.waiting.clear();
-    this.#changed();
+    this.#stay?.close();
+    this.#next?.close();
+    this.#stay = null;
+    this.dispatchEvent(new Event('change'));
   }
 
   #become(state) {
@@ -247,75 +239,13 @@ export class Call extends EventTarget {
     this.state = state;
     this.dispatchEvent(new Event('state'));
   }
+}
 
-  #changed() { this.dispatchEvent(new Event('change')); }
-
-  // want subscribes to everything that others send.
-  #want() {
-    const streams = [];
-    for (const p of this.participants.values()) {
-      for (const s of p.streams.values()) {
-        if (!s.disabled) streams.push({ feed: p.id, mid: s.mid, data: s.type === 'data' });
-      }
-    }
-    this.#subscriber?.want(streams);
-  }
-
-  #publishes(p) {
-    const known = this.participants.get(p.id);
-    this.waiting.delete(p.id);
-    this.participants.set(p.id, {
-      id: p.id,
-      display: p.display ?? known?.display ?? '',
-      metadata: p.metadata ?? known?.metadata ?? {},
-      talking: p.talking ?? known?.talking ?? false,
-      streams: new Map(p.streams.map(s => [s.mid, s])),
-    });
-  }
-
-  #event(data) {
-    const talking = data.videoroom === 'talking';
-    if (talking || data.videoroom === 'stopped-talking') {
-      const p = this.participants.get(data.id);
-      if (p) p.talking = talking;
-      this.dispatchEvent(new CustomEvent('talking', { detail: { id: data.id, talking } }));
-      return;
-    }
-    if (data.videoroom === 'destroyed') return this.#sentAway('The room was closed.');
-    if (data.videoroom !== 'event') return;
-    for (const p of data.publishers ?? []) this.#publishes(p);
-    if (data.joining) this.waiting.set(data.joining.id, data.joining);
-    if (data.moderation) {
-      const stream = this.participants.get(data.id)?.streams.get(data.mid);
-      if (stream) stream.moderated = data.moderation === 'muted';
-    }
-    for (const p of [this.participants.get(data.id), this.waiting.get(data.id)]) {
-      if (!p) continue; // a new name, or other metadata
-      if (data.display !== undefined) p.display = data.display;
-      if (data.metadata !== undefined) p.metadata = data.metadata;
-    }
-    if (data.leaving === 'ok' && data.reason === 'kicked') return this.#sentAway('You were sent out of the room.');
-    if (data.unpublished !== undefined) {
-      const p = this.participants.get(data.unpublished);
-      if (this.participants.delete(data.unpublished)) this.waiting.set(p.id, { id: p.id, display: p.display });
-    }
-    for (const gone of [data.leaving, data.kicked]) {
-      this.participants.delete(gone);
-      this.waiting.delete(gone);
-    }
-    this.#want();
-    this.#changed();
-  }
-
-  #sentAway(why) {
-    this.leave();
-    this.dispatchEvent(new CustomEvent('kicked', { detail: why }));
-  }
-
-  #heard({ feed, text }) {
-    // The label is the node's word for who speaks; nothing in the text is.
-    const p = [...this.participants.values()].find(p => String(p.id) === feed);
-    this.dispatchEvent(new CustomEvent('message', { detail: { from: feed, name: p?.display ?? '', text } }));
+// until waits until ok, but no longer than within milliseconds.
+async function until(ok, within) {
+  for (const end = performance.now() + within; !ok(); ) {
+    if (performance.now() > end) throw new Error('it does not flow there');
+    await new Promise(resolve => setTimeout(resolve, 50));
   }
 }
 

@@ -1,7 +1,8 @@
 // Numbers for people.
 
-// bits is a bitrate: "1.42 Mbit/s", "86 kbit/s".
+// bits is a bitrate: "7.41 Gbit/s", "1.42 Mbit/s", "86 kbit/s".
 export function bits(rate) {
+  if (rate >= 1e9) return `${(rate / 1e9).toFixed(rate < 1e10 ? 2 : 1)} Gbit/s`;
   if (rate >= 1e6) return `${(rate / 1e6).toFixed(rate < 1e7 ? 2 : 1)} Mbit/s`;
   return `${Math.round(rate / 1e3)} kbit/s`;
 }
@@ -13,6 +14,11 @@ export function bytes(n) {
   for (; n >= 1024 && i < units.length - 1; i++) n /= 1024;
   return `${n < 10 && i > 0 ? n.toFixed(1) : Math.round(n)} ${units[i]}`;
 }
+
+const numbers = new Intl.NumberFormat();
+
+// count is a number of things: "10,000".
+export const count = n => numbers.format(n);
 
 export const percent = share => `${(share * 100).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
 

@@ -105,7 +105,7 @@ function view(s, rooms, mesh) {
       ['Name', s.node], ...(s.region ? [['Region', s.region]] : []), ['Version', s.version], ['Up for', since(s.started)],
       ['CPU', percent(s.load.cpu)], ['Scheduling delay', milliseconds(s.load.latency_ms)],
     ])),
-    ...(mesh.length > 0 ? [group('Mesh', ...meshView(mesh))] : []),
+    ...(mesh.length > 0 ? [group('Mesh', ...meshView(mesh), make('a', { href: 'console/', class: 'more' }, 'All nodes and rooms'))] : []),
     group('Rooms', rooms.length === 0 ? make('p', {}, 'None.') : facts(rooms.slice(0, 50).map(r => [
       r.description, `${r.participants} here, ${r.publishers} of ${r.max_publishers} sending`,
     ]))),

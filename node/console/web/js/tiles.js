@@ -16,18 +16,21 @@ export class Stage {
   #enlarged = null; // key
   #sink = '';
   #choose;
+  #came;
 
-  // choose(key, quality) is called when somebody picks a quality.
-  constructor(element, template, choose) {
+  // choose(key, quality) is called when somebody picks a quality, came() when a tile that was coming plays.
+  constructor(element, template, choose, came) {
     this.#element = element;
     this.#template = template;
     this.#choose = choose;
+    this.#came = came;
     new ResizeObserver(() => this.layout()).observe(element);
   }
 
   // show makes the tiles those of the list, in its order. An entry is
-  //   { key, display, own, watching, screen, video, audio, dark, muted, talking, layered, quality }
-  // with tracks or null for video and audio. watching says that nobody sees it.
+  //   { key, display, own, watching, screen, video, audio, dark, muted, talking, layered, quality, coming }
+  // with tracks or null for video and audio. watching says that nobody sees it, and coming that it is not to be seen or heard before
+  // the one that it takes the place of goes.
   show(list) {
     const keys = new Set(list.map(e => e.key));
     for (const [key, tile] of this.#tiles) {
@@ -42,10 +45,11 @@ export class Stage {
         tile = new Tile(this.#template, {
           enlarge: () => this.#enlarge(entry.key),
           choose: quality => this.#choose(entry.key, quality),
+          came: this.#came,
         });
         tile.speaker(this.#sink);
         this.#tiles.set(entry.key, tile);
-        if (entry.screen && !entry.own) this.#enlarged = entry.key; // what somebody shows is to be read
+        if (entry.screen && !entry.own && !entry.coming) this.#enlarged = entry.key; // what somebody shows is to be read
       }
       tile.show(entry);
     }
@@ -55,6 +59,9 @@ export class Stage {
     });
     this.layout();
   }
+
+  // plays tells whether a tile has something to show.
+  plays(key) { return this.#tiles.get(key)?.plays ?? false; }
 
   figures(key, list) { this.#tiles.get(key)?.figures(list); }
   talking(key, talking) { this.#tiles.get(key)?.talking(talking); }
@@ -73,9 +80,9 @@ export class Stage {
   layout() {
     const { clientWidth, clientHeight } = this.#element;
     const width = clientWidth - 8, height = clientHeight - 8; // less the padding
-    const n = this.#tiles.size;
+    const tiles = [...this.#tiles.values()].filter(t => !t.coming), n = tiles.length;
     if (n === 0 || width <= 0 || height <= 0) return;
-    const below = getComputedStyle([...this.#tiles.values()][0].below).display === 'none' ? 0 : belowHeight;
+    const below = getComputedStyle(tiles[0].below).display === 'none' ? 0 : belowHeight;
     const enlarged = this.#tiles.get(this.#enlarged);
     const half = (width - gap) / 2; // two in a row are what a phone has room for
     let common;
@@ -88,7 +95,7 @@ export class Stage {
       common = crowded ? half : widthOf(n, width, height, below, Math.min(least, half));
       enlarged?.width(common);
     }
-    for (const tile of this.#tiles.values()) {
+    for (const tile of tiles) {
       if (tile !== enlarged) tile.width(common);
       tile.enlarged(tile === enlarged && n > 1, n > 1);
       tile.element.classList.toggle('first', tile === enlarged && n > 1);
@@ -122,8 +129,9 @@ class Tile {
   #face;
   #enlarge;
   #tracks = [];
+  coming = false;
 
-  constructor(template, { enlarge, choose }) {
+  constructor(template, { enlarge, choose, came }) {
     this.element = template.content.cloneNode(true).querySelector('.tile');
     const find = selector => this.element.querySelector(selector);
     this.#video = find('video');
@@ -134,6 +142,7 @@ class Tile {
     this.#enlarge = find('.enlarge');
     this.below = find('.below');
     this.#enlarge.addEventListener('click', enlarge);
+    this.#video.addEventListener('timeupdate', () => { if (this.coming && this.plays) came(); });
     this.#select.addEventListener('change', () => choose(Number(this.#select.value)));
   }
 
@@ -142,15 +151,20 @@ class Tile {
     this.element.remove();
   }
 
-  show({ display, own, watching, screen, video, audio, dark, muted, talking, layered, quality }) {
+  // plays tells whether the picture, or the sound alone, moves.
+  get plays() { return this.#tracks.length > 0 && this.#video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && this.#video.currentTime > 0; }
+
+  show({ display, own, watching, screen, video, audio, dark, muted, talking, layered, quality, coming }) {
     const tracks = [video, audio].filter(Boolean);
     if (tracks.length !== this.#tracks.length || tracks.some((t, i) => t !== this.#tracks[i])) {
       this.#tracks = tracks;
       this.#video.srcObject = tracks.length > 0 ? new MediaStream(tracks) : null;
-      this.#video.muted = own;
       this.play();
     }
+    this.coming = Boolean(coming);
+    this.#video.muted = Boolean(own || coming);
     const { classList } = this.element;
+    classList.toggle('coming', this.coming);
     classList.toggle('screen', Boolean(screen));
     classList.toggle('dark', Boolean(dark || !video));
     classList.toggle('muted', Boolean(muted));

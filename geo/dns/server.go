@@ -1,0 +1,104 @@
+package dns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"time"
+
+	wire "github.com/miekg/dns"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+)
+
+// Server answers questions. It holds no sockets of its own: give it some with [Server.ServeUDP] and [Server.ServeTCP].
+type Server struct {
+	zone     *zone
+	udp, tcp *limiter
+	counts   counts
+	conns    connections
+}
+
+// New makes a server. It returns an error that wraps [ErrConfig] and says what is wrong.
+func New(cfg Config) (*Server, error) {
+	z, err := newZone(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{
+		zone: z, udp: newLimiter(cfg.Rate), tcp: newLimiter(cfg.Rate),
+		conns: connections{of: map[netip.Prefix]int{}},
+	}, nil
+}
+
+// ServeUDP answers what comes to a socket until ctx ends, and closes it. It returns an error if the socket fails before.
+func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn) error {
+	// Which of the host's addresses was asked decides from where to answer. A socket has one family or both.
+	if ipv6.NewPacketConn(conn).SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true) != nil {
+		if err := ipv4.NewPacketConn(conn).SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true); err != nil {
+			_ = conn.Close()
+			return fmt.Errorf("prepare socket: %w", err)
+		}
+	} else {
+		_ = ipv4.NewPacketConn(conn).SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	defer func() { _ = conn.Close() }()
+	var readers sync.WaitGroup
+	errs := make(chan error, readersOf())
+	for range readersOf() {
+		readers.Go(func() { errs <- s.readUDP(conn) })
+	}
+	readers.Wait()
+	if err := <-errs; ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// readersOf is how many questions are answered at once.
+func readersOf() int { return max(runtime.GOMAXPROCS(0), 2) }
+
+// readUDP answers until the socket is closed.
+func (s *Server) readUDP(conn *net.UDPConn) error {
+	packet := make([]byte, maxQuestion)
+	for {
+		n, session, err := wire.ReadFromSessionUDP(conn, packet)
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return err
+		case err != nil: // an ICMP error that somebody's answer met
+			continue
+		}
+		from, ok := netip.AddrFromSlice(session.RemoteAddr().(*net.UDPAddr).IP) //nolint:forcetypeassert // it always is
+		if !ok {
+			continue
+		}
+		if b := s.overUDP(time.Now(), packet[:n], from); b != nil {
+			_, _ = wire.WriteToSessionUDP(conn, b, session) // who asks asks again
+		}
+	}
+}
+
+// overUDP returns what to send back for a datagram, nil for nothing.
+func (s *Server) overUDP(now time.Time, packet []byte, from netip.Addr) []byte {
+	s.counts.udp.Add(1)
+	v := s.udp.ask(now, from)
+	if v == drop {
+		s.counts.dropped.Add(1)
+		return nil
+	}
+	b, rcode := s.zone.answer(packet, from, minUDP, maxUDP, v == slip)
+	switch {
+	case v == slip:
+		s.counts.referred.Add(1)
+	case b != nil:
+		s.counts.answered(rcode)
+	}
+	return b
+}

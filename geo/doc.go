@@ -1,0 +1,2 @@
+// Package geo finds the node that serves a client best.
+package geo

@@ -1,0 +1,74 @@
+package node
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+	"time"
+
+	"cardea/geo"
+)
+
+func TestElsewhere(t *testing.T) {
+	ranked := func(id string, rtt time.Duration, busy float64, doors geo.Doors) geo.Ranked {
+		return geo.Ranked{Node: geo.Node{ID: id, Doors: doors}, RTT: rtt, Busy: busy}
+	}
+	web := geo.Doors{Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, HTTP: 8088}
+	const ms = time.Millisecond
+	for _, tt := range []struct {
+		name   string
+		ranked []geo.Ranked
+		busy   bool
+		want   string
+	}{
+		{"alone", []geo.Ranked{ranked("self", 0, 0, web)}, true, ""},
+		{"nobody", nil, true, ""},
+		{"much nearer", []geo.Ranked{ranked("a", 10*ms, 0, web), ranked("self", 80*ms, 0, web)}, false, "a"},
+		{"a little nearer", []geo.Ranked{ranked("a", 10*ms, 0, web), ranked("self", 30*ms, 0, web)}, false, ""},
+		{"itself the nearest", []geo.Ranked{ranked("self", 10*ms, 0, web), ranked("a", 80*ms, 0, web)}, false, ""},
+		{"busy", []geo.Ranked{ranked("self", 10*ms, 0, web), ranked("a", 80*ms, 0, web)}, true, "a"},
+		{"busy, and not in the list", []geo.Ranked{ranked("a", 80*ms, 0, web)}, true, "a"},
+		{"not busy, and not in the list", []geo.Ranked{ranked("a", 80*ms, 0, web)}, false, ""},
+		{"the others are full", []geo.Ranked{ranked("a", 10*ms, 1, web)}, true, ""},
+		{"the nearest has no door", []geo.Ranked{ranked("a", 10*ms, 0, geo.Doors{}), ranked("b", 20*ms, 0, web)}, true, "b"},
+	} {
+		got := ""
+		if to := elsewhere(tt.ranked, "self", tt.busy, false); to != nil {
+			got = to.ID
+		}
+		if got != tt.want {
+			t.Errorf("%s: to %q, not %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestWebURL(t *testing.T) {
+	six := netip.MustParseAddr("2001:db8::1")
+	for _, tt := range []struct {
+		doors         geo.Doors
+		plain, secure string
+	}{
+		{geo.Doors{Host: "a.example.org", HTTP: 8088, HTTPS: 8089}, "http://a.example.org:8088", "https://a.example.org:8089"},
+		{geo.Doors{Host: "192.0.2.1", HTTP: 8088, HTTPS: 8089}, "http://192.0.2.1:8088", ""},
+		{geo.Doors{Addresses: []netip.Addr{six}, HTTP: 8088, HTTPS: 8089}, "http://[2001:db8::1]:8088", ""},
+		{geo.Doors{Host: "a.example.org"}, "", ""},
+		{geo.Doors{HTTP: 8088}, "", ""},
+	} {
+		if plain, secure := webURL(&tt.doors, false), webURL(&tt.doors, true); plain != tt.plain || secure != tt.secure {
+			t.Errorf("%+v: %q, %q", tt.doors, plain, secure)
+		}
+	}
+	r := httptest.NewRequest(http.MethodPost, "/janus", nil)
+	if overTLS(r) {
+		t.Error("plain counts as TLS")
+	}
+	r.Header.Set("X-Forwarded-Proto", "https")
+	behind := overTLS(r)
+	r.Header.Del("X-Forwarded-Proto")
+	r.TLS = &tls.ConnectionState{}
+	if !behind || !overTLS(r) {
+		t.Error("TLS is not noticed")
+	}
+}

@@ -1,0 +1,15 @@
+package spool
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(victimDir); dir != "" {
+		victim(dir)
+	}
+	goleak.VerifyTestMain(m)
+}
