@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"cardea/mesh/detour"
 	"cardea/mesh/member"
 	"cardea/mesh/post"
 	"cardea/mesh/pull"
@@ -67,11 +68,12 @@ type Stats struct {
 	Rooms    *room.Metrics
 	Streams  *pull.Metrics
 	Messages post.Stats
+	Detours  detour.Stats
 }
 
 // Stats returns what was counted so far.
 func (m *Mesh) Stats() Stats {
-	s := Stats{Members: m.cluster.Stats(), Links: m.links.Stats(), Rooms: m.rooms.Metrics(), Streams: new(pull.Metrics)}
+	s := Stats{Members: m.cluster.Stats(), Links: m.links.Stats(), Rooms: m.rooms.Metrics(), Detours: m.detours.Stats(), Streams: new(pull.Metrics)}
 	if m.puller != nil {
 		s.Streams, s.Messages = m.puller.Metrics(), m.post.Stats()
 	}

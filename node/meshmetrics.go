@@ -108,6 +108,14 @@ func (n *Node) exportMeshRooms() {
 		counter("cardea_mesh_room_refused_total", "Entries, records and followers beyond a bound, or of rooms that are not this node's. Rising for long: nodes disagree who is there.", func(m S) float64 { return float64(m.Refused.Load()) }),
 		counter("cardea_mesh_room_store_failures_total", "Writes of rooms to the disk that failed. Rising: the disk of node.data_dir is full or broken.", func(m S) float64 { return float64(m.StoreFails.Load()) }),
 	))
+	type D = mesh.Stats
+	n.registry.MustRegister(snapshot(n.mesh.Stats,
+		counter("cardea_mesh_detours_sent_total", "Parcels of what is said of rooms, sent by way of other nodes because the way to the one they are for is cut. Rising: two regions do not see each other.", func(s D) float64 { return float64(s.Detours.Sent) }),
+		counter("cardea_mesh_detours_failed_total", "Those among them without a reply. Rising: nodes died, or are cut off for good.", func(s D) float64 { return float64(s.Detours.Failed) }),
+		counter("cardea_mesh_detours_carried_total", "Parcels of others, passed on.", func(s D) float64 { return float64(s.Detours.Carried) }),
+		counter("cardea_mesh_detours_arrived_total", "Parcels that came for this node.", func(s D) float64 { return float64(s.Detours.Arrived) }),
+		counter("cardea_mesh_detours_refused_total", "Parcels and replies that were forged, repeated or unreadable. Rising: a node with a fault, or taken over.", func(s D) float64 { return float64(s.Detours.Refused) }),
+	))
 }
 
 // exportMeshStreams exports which streams come from other nodes and go there.
