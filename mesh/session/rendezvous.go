@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"cardea/mesh/rendezvous"
 	"cardea/relay/link"
 )
 
@@ -26,21 +27,9 @@ func (n nodes) keepers(session uint64) []link.NodeID {
 	return best
 }
 
-// score is the rendezvous hash of a session and a node: FNV-1a of both, stirred so that nodes with similar names do not
-// follow each other. Every version of the program must compute the same.
+// score is how high a node stands for a session: the highest keeps its record.
 func score(session uint64, node link.NodeID) uint64 {
-	h := uint64(14695981039346656037)
-	for i := range 8 {
-		h = (h ^ session>>(8*i)&0xff) * 1099511628211
-	}
-	for i := range len(node) {
-		h = (h ^ uint64(node[i])) * 1099511628211
-	}
-	h ^= h >> 33
-	h *= 0xff51afd7ed558ccd
-	h ^= h >> 33
-	h *= 0xc4ceb9fe1a85ec53
-	return h ^ h>>33
+	return rendezvous.Weight(rendezvous.Mix(session), rendezvous.Hash(string(node)))
 }
 
 // ownerBits are the bits of an epoch that come from its owner's name.
@@ -48,5 +37,5 @@ const ownerBits = 16
 
 // nextEpoch is the epoch of an owner that follows one with the given epoch, 0 for the first.
 func nextEpoch(before uint64, owner link.NodeID) uint64 {
-	return (before>>ownerBits+1)<<ownerBits | score(0, owner)&(1<<ownerBits-1)
+	return (before>>ownerBits+1)<<ownerBits | rendezvous.Hash(string(owner))&(1<<ownerBits-1)
 }
