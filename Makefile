@@ -15,7 +15,7 @@ ARGS     ?=
 # What "make run" adds when there is no cardea.yaml: the room that Janus's demos expect.
 DEMO := $(if $(wildcard cardea.yaml),,--videoroom-rooms '[{room: 1234, description: Demo Room, publishers: 6, notify_joining: true, audiolevel_event: true, audio_active_packets: 15, audio_level_average: 60}]')
 
-.PHONY: build run test check e2e race system soak bench microbench ocean meshcost fuzz lint generate conformance dist deploycheck help clean
+.PHONY: build run test check e2e race system soak bench microbench ocean meshcost kafka fuzz lint generate conformance dist deploycheck help clean
 
 build: ## build the program, one static binary: bin/cardea (what plain "make" does)
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/cardea ./node/cardea
@@ -32,7 +32,7 @@ check: ## go vet
 	go vet ./...
 
 race: ## unit tests with the race detector
-	@e2e/setup.sh gcc=gcc gcc=libc6-dev redis-server=redis-server
+	@e2e/setup.sh gcc=gcc gcc=libc6-dev redis-server=redis-server dig=bind9-dnsutils
 	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v -e '^cardea/e2e' -e '^cardea/deploy')
 
 system: ## whole nodes from outside, with the race detector; one package at a time, since they watch the clock
@@ -72,6 +72,11 @@ fuzz: ## each fuzz target for FUZZTIME (60s)
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzzminimizetime 1x -fuzztime $(FUZZTIME) "$$package" </dev/null; \
 	done
 
+kafka: ## events to a real Kafka broker that is killed and started again; needs java and mvn, which fetches the broker
+	@e2e/setup.sh java=default-jre-headless mvn=maven
+	mvn -q -B -f signaling/events/kafka/testdata/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/bin/kafka
+	KAFKA_JARS=$(CURDIR)/bin/kafka go test -count 1 -v -run '^TestBroker$$' ./signaling/events/kafka
+
 lint: $(LINT) ## golangci-lint (the first time builds it, which takes minutes)
 	$(LINT) run ./...
 
@@ -80,7 +85,7 @@ $(LINT):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	mv bin/golangci-lint $(LINT)
 
-deploycheck: $(HELM) ## what is in deploy/: rules, dashboards, chart, unit, compose file (the first time builds helm, a minute or two)
+deploycheck: build $(HELM) ## what is in deploy/: rules, dashboards, chart, unit, compose file (the first time builds helm, a minute or two)
 	@e2e/setup.sh promtool=prometheus yamllint=yamllint shellcheck=shellcheck systemd-analyze=systemd
 	go test -count 1 ./deploy
 

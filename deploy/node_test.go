@@ -22,13 +22,30 @@ type running struct {
 // inviteOne asks for an invitation for one node.
 var inviteOne = console.InviteRequest{Uses: 1, Authority: true}
 
-// start runs a node on an address of its own until the test ends.
-func start(t *testing.T, address string, configure func(*config.Config)) *running {
+// configured is the configuration of a node on an address of its own.
+func configured(t *testing.T, address string) *config.Config {
 	t.Helper()
 	c := new(config.Default())
 	c.Node.DataDir, c.Node.Bind, c.Node.Name = t.TempDir(), netip.MustParseAddr(address), address
 	c.Node.StopTimeout, c.Events.FlushTimeout = time.Second, 500*time.Millisecond
 	c.Limits.SchedulingLatency, c.Quality.Interval = 0, time.Second
+	return c
+}
+
+// listening makes a node that does not serve.
+func listening(t *testing.T, address string) (n *node.Node, closeNode func()) {
+	t.Helper()
+	n, err := node.Listen(t.Context(), configured(t, address), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n, n.Close
+}
+
+// start runs a node until the test ends.
+func start(t *testing.T, address string, configure func(*config.Config)) *running {
+	t.Helper()
+	c := configured(t, address)
 	if configure != nil {
 		configure(c)
 	}

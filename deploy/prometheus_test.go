@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"go.yaml.in/yaml/v3"
 
 	"cardea/e2e/load"
@@ -112,7 +113,12 @@ func TestMetricsExist(t *testing.T) {
 // scrape returns the names of all metrics of two nodes that have found each other and had a call.
 func scrape(t *testing.T) map[string]bool {
 	t.Helper()
-	first := start(t, "127.0.61.1", nil)
+	redis := miniredis.RunT(t)
+	first := start(t, "127.0.61.1", func(c *config.Config) {
+		c.Mesh.Redis = config.Secret("redis://" + redis.Addr())
+		c.Events.Log.File = filepath.Join(t.TempDir(), "events.log")
+		c.DNS.Zone, c.DNS.Port = "calls.example.org", 5353
+	})
 	invitation, err := first.console.Invite(t.Context(), inviteOne)
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +135,7 @@ func scrape(t *testing.T) map[string]bool {
 	}
 	resp.Body.Close()
 	names := map[string]bool{}
-	missing := []string{"cardea_mesh_link_rtt_seconds", "cardea_quality_first_frame_seconds_bucket", "cardea_quality_audio_mos_bucket"}
+	missing := []string{"cardea_events_delivered_total", "cardea_registry_up", "cardea_mesh_link_rtt_seconds", "cardea_quality_first_frame_seconds_bucket", "cardea_quality_audio_mos_bucket"}
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		for _, n := range []*running{first, second} {
 			for _, line := range strings.Split(n.get(t, "/metrics"), "\n") {

@@ -111,3 +111,28 @@ func TestUnitTimes(t *testing.T) {
 		t.Errorf("StateDirectory is not where the node keeps its state: %s", d.Node.DataDir)
 	}
 }
+
+// TestReloadable wants the runbook to list what may change while a node runs, and nothing else.
+func TestReloadable(t *testing.T) {
+	_, list, _ := strings.Cut(read(t, "RUNBOOK.md"), "These change while the node runs:")
+	list, _, ok := strings.Cut(list, "Databases of locations")
+	if !ok {
+		t.Fatal("the runbook does not list what may change")
+	}
+	told := map[string]bool{"log.level": true, "tls.certificate": true, "tls.key": true} // of a node that is run as a program, with a certificate
+	n, closeNode := listening(t, "127.0.61.21")
+	defer closeNode()
+	for _, option := range n.Reloadable() {
+		told[option] = true
+	}
+	for option := range told {
+		if !strings.Contains(list, "`"+option+"`") {
+			t.Errorf("the runbook does not say that %s may change", option)
+		}
+	}
+	for _, m := range regexp.MustCompile("`([a-z_]+\\.[a-z_]+)`").FindAllStringSubmatch(list, -1) {
+		if !told[m[1]] {
+			t.Errorf("the runbook says that %s may change, and it may not", m[1])
+		}
+	}
+}

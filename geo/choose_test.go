@@ -218,7 +218,9 @@ func TestScatter(t *testing.T) {
 		probes int
 		want   map[string]bool // among those to be probed, beside the first
 	}{
-		{0, 3, nil}, {600, 3, map[string]bool{"mad": false}}, {1500, 3, map[string]bool{"mad": true, "iad": false}},
+		{0, 3, nil},
+		{600, 3, map[string]bool{"mad": false}},
+		{1500, 3, map[string]bool{"mad": true, "iad": false}},
 		{math.Inf(1), 4, map[string]bool{"mad": true, "iad": true, "sin": true}},
 	} {
 		scattered, probes := Scatter(ranked, tt.radius)

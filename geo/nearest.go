@@ -205,8 +205,7 @@ type ICEServer struct {
 
 // nearest answers where a client should go.
 func (n *Nearest) nearest(w http.ResponseWriter, r *http.Request) {
-	now := time.Now()
-	client := n.cfg.Client(r)
+	now, client := time.Now(), n.cfg.Client(r)
 	w.Header().Set("Cache-Control", "no-store")
 	if !n.served.take(client, now) {
 		n.refused.Add(1)
@@ -214,22 +213,12 @@ func (n *Nearest) nearest(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "too many requests from this address", http.StatusTooManyRequests)
 		return
 	}
-	a, err := parseAsk(r)
-	if err != "" {
-		http.Error(w, err, http.StatusBadRequest)
+	a, fault := parseAsk(r)
+	if fault != "" {
+		http.Error(w, fault, http.StatusBadRequest)
 		return
 	}
-	q := Query{Hint: a.hint, Measured: a.measured, Asked: n.cfg.Self(), Spread: rand.Uint64()}
-	located := false
-	if n.cfg.Locate != nil {
-		q.Client, located = n.cfg.Locate(client)
-	}
-	if a.room != "" && n.cfg.Room != nil {
-		ctx, cancel := context.WithTimeout(r.Context(), roomWait)
-		q.Room = n.cfg.Room(ctx, a.room)
-		cancel()
-	}
-	nodes := n.cfg.Nodes()
+	q, nodes := n.query(r.Context(), a, client), n.cfg.Nodes()
 	ranked := n.cfg.Chooser.Choose(now, q, nodes)
 	ranked = slices.DeleteFunc(ranked, func(r Ranked) bool { return len(r.Doors.doors(a.secure)) == 0 })
 	if len(ranked) == 0 {
@@ -237,13 +226,13 @@ func (n *Nearest) nearest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	n.lists.Add(1)
-	mint := n.counted.take(client, now)
-	if mint {
+	var turn *ICEServer // the credentials
+	if n.counted.take(client, now) {
 		n.cfg.Chooser.Sent(now, &ranked[0].Node)
+		turn = n.mint(now)
 	}
-	answer := Answer{TTL: int(CredentialsTTL / time.Second), SpreadMS: milliseconds(tolerance(q))}
-	radius := answer.Client.of(q, nodes, located)
-	ranked, answer.Probes = Scatter(ranked, radius)
+	at, radius := whereabouts(q, nodes)
+	ranked, probes := Scatter(ranked, radius)
 	ranked = ranked[:min(len(ranked), maxListed)]
 	if a.janus {
 		var urls []string
@@ -253,16 +242,37 @@ func (n *Nearest) nearest(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, urls)
 		return
 	}
-	var turn *ICEServer
-	if mint && n.cfg.Credentials != nil {
-		if user, password := n.cfg.Credentials(now); user != "" {
-			turn = &ICEServer{Username: user, Credential: password}
-		}
-	}
+	answer := Answer{Client: at, Probes: probes, SpreadMS: milliseconds(tolerance(q)), TTL: int(CredentialsTTL / time.Second)}
 	for i := range ranked {
 		answer.Nodes = append(answer.Nodes, list(&ranked[i], a.secure, turn))
 	}
 	writeJSON(w, answer)
+}
+
+// query is what is known of a client that asks.
+func (n *Nearest) query(ctx context.Context, a ask, client netip.Addr) Query {
+	q := Query{Hint: a.hint, Measured: a.measured, Asked: n.cfg.Self(), Spread: rand.Uint64()}
+	if n.cfg.Locate != nil {
+		q.Client, _ = n.cfg.Locate(client) // or it is nowhere
+	}
+	if a.room != "" && n.cfg.Room != nil {
+		ctx, cancel := context.WithTimeout(ctx, roomWait)
+		defer cancel()
+		q.Room = n.cfg.Room(ctx, a.room)
+	}
+	return q
+}
+
+// mint makes TURN credentials, nil if there are none.
+func (n *Nearest) mint(now time.Time) *ICEServer {
+	if n.cfg.Credentials == nil {
+		return nil
+	}
+	user, password := n.cfg.Credentials(now)
+	if user == "" {
+		return nil
+	}
+	return &ICEServer{Username: user, Credential: password}
 }
 
 // list describes a node; turn has the credentials, nil for none.
@@ -277,17 +287,16 @@ func list(r *Ranked, secure bool, turn *ICEServer) Listed {
 	return l
 }
 
-// of says where the client is taken to be, and returns how far off that may be, in km.
-func (w *Whereabouts) of(q Query, nodes []Node, located bool) (radius float64) {
+// whereabouts says where a client is taken to be, and how far off that may be, in km.
+func whereabouts(q Query, nodes []Node) (w Whereabouts, radius float64) {
 	if p, beside := q.hinted(nodes); p.Known() || len(beside) > 0 {
-		*w = Whereabouts{By: "hint", Latitude: p.Latitude, Longitude: p.Longitude}
-		return radiusOfPlace
+		return Whereabouts{By: "hint", Latitude: p.Latitude, Longitude: p.Longitude}, radiusOfPlace
 	}
-	if !located || !q.Client.Place.Known() {
-		return math.Inf(1)
+	if !q.Client.Place.Known() {
+		return Whereabouts{}, math.Inf(1)
 	}
-	*w = Whereabouts{By: "address", Country: q.Client.Country, Latitude: q.Client.Place.Latitude, Longitude: q.Client.Place.Longitude}
-	return q.Client.Radius
+	p := q.Client.Place
+	return Whereabouts{By: "address", Country: q.Client.Country, Latitude: p.Latitude, Longitude: p.Longitude}, q.Client.Radius
 }
 
 // ask is a request's parameters.

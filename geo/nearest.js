@@ -21,6 +21,7 @@
  * @property {number} rtt_ms   round trip: measured by [probe], until then the mesh's estimate
  * @property {number} extra_ms what counts beside it: load, and the way on to the others in the room
  * @property {boolean} [measured] rtt_ms was measured from here
+ * @property {boolean} [silent]   it was asked, and did not answer in time
  */
 
 /**
@@ -56,6 +57,7 @@ export async function nearest(options = {}) {
   const expires = Date.now() + found.ttl_s * 1000;
   const how = { probes: found.probes, spread: found.spread_ms, ...options };
   let nodes = await order(found.nodes, how);
+  if (!found.client?.by) nodes = await instead(nodes, how);
   if (!found.client?.by && nodes[0].measured && found.nodes.length > found.probes) {
     const around = await list({ ...options, hint: nodes[0].id }).catch(() => null); // one list is enough
     options.signal?.throwIfAborted();
@@ -64,6 +66,19 @@ export async function nearest(options = {}) {
     if (merged) nodes = await order(merged, { ...how, probes: options.probes ?? around.probes });
   }
   return { node: nodes[0], nodes, server: nodes.flatMap(n => n.janus), iceServers: nodes[0].ice_servers ?? [], expires };
+}
+
+// instead asks others of their regions in place of nodes that were asked and are silent: each of these was to speak for its own.
+async function instead(nodes, how) {
+  const measured = nodes.filter(n => n.measured);
+  const asked = new Set(measured.map(n => n.region));
+  const others = new Map(); // by region
+  for (const n of nodes) {
+    if (!n.measured && !n.silent && !asked.has(n.region) && !others.has(n.region)) others.set(n.region, n);
+  }
+  if (measured.length === 0 || others.size === 0 || !nodes.some(n => n.silent && others.has(n.region))) return nodes;
+  const next = [...measured, ...others.values()];
+  return order([...next, ...nodes.filter(n => !next.includes(n))], { ...how, probes: others.size });
 }
 
 /**
@@ -106,15 +121,17 @@ export async function list(options = {}) {
 export async function order(nodes, options = {}) {
   const { probes = 3, spread = 0, deadline = 3000, signal } = options;
   const silent = [];
-  for (let i = 0; i < nodes.length; i += probes) {
-    const group = nodes.slice(i, i + probes);
-    const measured = await race(group, deadline, signal);
+  const rest = nodes.filter(n => !n.measured);
+  for (let i = 0; i === 0 || i < rest.length; i += probes) {
+    const asked = new Set(rest.slice(i, i + probes));
+    const group = nodes.filter(n => n.measured || asked.has(n));
+    const measured = await race(group, spread, deadline, signal);
     const answered = measured.filter(n => n.measured);
     const best = Math.min(...answered.map(cost));
     // sort is stable: those that are as good as the best stay in the order of the list, in which clients are dealt out.
     answered.sort((a, b) => Math.max(cost(a), best + spread) - Math.max(cost(b), best + spread));
-    silent.push(...measured.filter(n => !n.measured));
-    if (answered.length > 0) return [...answered, ...nodes.slice(i + probes), ...silent];
+    silent.push(...measured.filter(n => !n.measured).map(n => ({ ...n, silent: true })));
+    if (answered.length > 0) return [...answered, ...rest.slice(i + probes), ...silent];
   }
   return nodes;
 }
@@ -129,8 +146,8 @@ const roundTrips = 3;
 const patience = 3;
 
 // race probes nodes at the same time and returns copies of them, with what was measured. It ends when all have answered, or when those
-// that have not can no longer be the best.
-async function race(nodes, deadline, signal) {
+// that have not can no longer be as good as the best.
+async function race(nodes, spread, deadline, signal) {
   const stop = within(deadline, signal);
   const began = performance.now();
   const results = nodes.map(node => ({ ...node }));
@@ -143,7 +160,7 @@ async function race(nodes, deadline, signal) {
     const best = Math.min(...results.filter(n => n.measured).map(cost));
     const elapsed = performance.now() - began;
     // When each of those that are silent is out of the race: later than that even its round trip alone is too long.
-    const ends = [...pending].map(n => (best - n.extra_ms) * roundTrips * patience);
+    const ends = [...pending].map(n => (best + spread - n.extra_ms) * roundTrips * patience);
     const wait = Math.max(...ends) - elapsed;
     if (pending.size === 0 || wait <= 0) finish();
     else if (Number.isFinite(wait)) timer = setTimeout(look, wait);

@@ -176,8 +176,10 @@ func TestOrigins(t *testing.T) {
 		code   int
 		allow  string
 	}{
-		{"https://app.example.org", 200, "https://app.example.org"}, {"https://evil.example.org", 403, ""},
-		{"", 200, ""}, {"http://example.com", 200, ""}, // this server's own page
+		{"https://app.example.org", 200, "https://app.example.org"},
+		{"https://evil.example.org", 403, ""},
+		{"", 200, ""},
+		{"http://example.com", 200, ""}, // this server's own page
 	} {
 		res := get(h, "/nearest", "Origin", tt.origin)
 		if res.Code != tt.code || res.Header().Get("Access-Control-Allow-Origin") != tt.allow || res.Header().Get("Vary") != "Origin" {
@@ -218,6 +220,24 @@ func TestModule(t *testing.T) {
 	res := get((&nearestWorld{}).handler(), "/nearest.js")
 	if res.Code != http.StatusOK || !strings.HasPrefix(res.Header().Get("Content-Type"), "text/javascript") || !strings.Contains(res.Body.String(), "export async function nearest") {
 		t.Errorf("%d %v", res.Code, res.Header())
+	}
+}
+
+// BenchmarkNearest answers a client of a mesh of 100 nodes.
+func BenchmarkNearest(b *testing.B) {
+	w := &nearestWorld{}
+	for i := range 100 {
+		n := at(fmt.Sprint("node", i), cities[i%len(cities)].place)
+		n.TURN, n.Doors.Media = true, 3478
+		w.nodes = append(w.nodes, n)
+	}
+	h := w.handler()
+	h.served, h.counted = newSources(1e9, 1e9), newSources(1e9, 1e9)
+	b.ReportAllocs()
+	for b.Loop() {
+		if res := get(h, "/nearest?room=1"); res.Code != http.StatusOK {
+			b.Fatal(res.Body)
+		}
 	}
 }
 

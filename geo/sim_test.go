@@ -21,16 +21,36 @@ type city struct {
 }
 
 var cities = []city{
-	{"Frankfurt", "DE", "eu", frankfurt}, {"Amsterdam", "NL", "eu", amsterdam}, {"London", "GB", "eu", Place{51.51, -0.13}},
-	{"Paris", "FR", "eu", Place{48.86, 2.35}}, {"Madrid", "ES", "eu", madrid}, {"Milan", "IT", "eu", Place{45.46, 9.19}},
-	{"Stockholm", "SE", "eu", Place{59.33, 18.07}}, {"Warsaw", "PL", "eu", Place{52.23, 21.01}}, {"Istanbul", "TR", "me", Place{41.01, 28.98}},
-	{"Dubai", "AE", "me", Place{25.20, 55.27}}, {"Tel Aviv", "IL", "me", Place{32.09, 34.78}}, {"Johannesburg", "ZA", "af", Place{-26.20, 28.05}},
-	{"Lagos", "NG", "af", Place{6.52, 3.38}}, {"Nairobi", "KE", "af", Place{-1.29, 36.82}}, {"Mumbai", "IN", "as", Place{19.08, 72.88}},
-	{"Chennai", "IN", "as", Place{13.08, 80.27}}, {"Singapore", "SG", "as", singapore}, {"Jakarta", "ID", "as", Place{-6.21, 106.85}},
-	{"Hong Kong", "HK", "as", Place{22.32, 114.17}}, {"Tokyo", "JP", "as", Place{35.68, 139.69}}, {"Seoul", "KR", "as", Place{37.57, 126.98}},
-	{"Sydney", "AU", "oc", Place{-33.87, 151.21}}, {"Virginia", "US", "na", virginia}, {"Chicago", "US", "na", Place{41.88, -87.63}},
-	{"Dallas", "US", "na", Place{32.78, -96.80}}, {"Los Angeles", "US", "na", Place{34.05, -118.24}}, {"Seattle", "US", "na", Place{47.61, -122.33}},
-	{"Montreal", "CA", "na", Place{45.50, -73.57}}, {"Sao Paulo", "BR", "sa", Place{-23.55, -46.63}}, {"Santiago", "CL", "sa", Place{-33.45, -70.67}},
+	{"Frankfurt", "DE", "eu", frankfurt},
+	{"Amsterdam", "NL", "eu", amsterdam},
+	{"London", "GB", "eu", Place{51.51, -0.13}},
+	{"Paris", "FR", "eu", Place{48.86, 2.35}},
+	{"Madrid", "ES", "eu", madrid},
+	{"Milan", "IT", "eu", Place{45.46, 9.19}},
+	{"Stockholm", "SE", "eu", Place{59.33, 18.07}},
+	{"Warsaw", "PL", "eu", Place{52.23, 21.01}},
+	{"Istanbul", "TR", "me", Place{41.01, 28.98}},
+	{"Dubai", "AE", "me", Place{25.20, 55.27}},
+	{"Tel Aviv", "IL", "me", Place{32.09, 34.78}},
+	{"Johannesburg", "ZA", "af", Place{-26.20, 28.05}},
+	{"Lagos", "NG", "af", Place{6.52, 3.38}},
+	{"Nairobi", "KE", "af", Place{-1.29, 36.82}},
+	{"Mumbai", "IN", "as", Place{19.08, 72.88}},
+	{"Chennai", "IN", "as", Place{13.08, 80.27}},
+	{"Singapore", "SG", "as", singapore},
+	{"Jakarta", "ID", "as", Place{-6.21, 106.85}},
+	{"Hong Kong", "HK", "as", Place{22.32, 114.17}},
+	{"Tokyo", "JP", "as", Place{35.68, 139.69}},
+	{"Seoul", "KR", "as", Place{37.57, 126.98}},
+	{"Sydney", "AU", "oc", Place{-33.87, 151.21}},
+	{"Virginia", "US", "na", virginia},
+	{"Chicago", "US", "na", Place{41.88, -87.63}},
+	{"Dallas", "US", "na", Place{32.78, -96.80}},
+	{"Los Angeles", "US", "na", Place{34.05, -118.24}},
+	{"Seattle", "US", "na", Place{47.61, -122.33}},
+	{"Montreal", "CA", "na", Place{45.50, -73.57}},
+	{"Sao Paulo", "BR", "sa", Place{-23.55, -46.63}},
+	{"Santiago", "CL", "sa", Place{-33.45, -70.67}},
 }
 
 // simClient is a client of the simulation: what is known of it, and what is true.
@@ -86,11 +106,11 @@ func (o outcome) share(n int) float64 { return 100 * float64(n) / float64(o.tota
 // near is how much worse than the best possible node a client's may be to count as near.
 const near = 20 * time.Millisecond
 
-// simulate has clients arrive, 125 in a second, at nodes that report their load each ten seconds.
+// simulate has clients arrive, 62 in a second, at nodes that report their load each ten seconds.
 func simulate(s scenario, locate func(netip.Addr) (Location, bool), clients []simClient) (o outcome) {
 	r := rand.New(rand.NewPCG(7, 7))
 	nodes := make([]Node, 0, len(cities))
-	const capacity = 1000
+	const capacity = 500
 	for _, c := range cities {
 		n := Node{ID: c.name, Region: c.region, Place: c.place, Signaling: true, Media: true, Capacity: capacity, Doors: Doors{Host: "h", WSS: 1}}
 		if c.region == s.region {
@@ -105,8 +125,8 @@ func simulate(s scenario, locate func(netip.Addr) (Location, bool), clients []si
 	var late []time.Duration
 	start := time.Unix(1_700_000_000, 0)
 	for i, c := range clients {
-		now := start.Add(time.Duration(i) * 8 * time.Millisecond)
-		if i%1250 == 0 {
+		now := start.Add(time.Duration(i) * 16 * time.Millisecond)
+		if i%625 == 0 {
 			for j := range nodes {
 				if nodes[j].Load < 1 {
 					nodes[j].Load = min(float64(load[nodes[j].ID])/capacity, 0.99)
@@ -166,7 +186,7 @@ func TestCities(t *testing.T) {
 		records[fmt.Sprintf("10.%d.0.0/16", i)] = geotest.City(c.country, c.place.Latitude, c.place.Longitude)
 	}
 	geotest.Write(t, path, records)
-	for range 6000 {
+	for range 3000 {
 		i := r.IntN(len(cities))
 		clients = append(clients, simClient{netip.AddrFrom4([4]byte{10, byte(i), byte(r.Uint32()), byte(r.Uint32())}), around(r, cities[i].place, 100), r.IntN(networks)})
 	}
@@ -202,7 +222,7 @@ func TestCountriesOfTheWorld(t *testing.T) {
 	}
 	r := rand.New(rand.NewPCG(3, 4))
 	var clients []simClient
-	for len(clients) < 7500 {
+	for len(clients) < 3600 {
 		a := netip.AddrFrom4([4]byte{byte(1 + r.IntN(223)), byte(r.Uint32()), byte(r.Uint32()), byte(r.Uint32())})
 		if len(clients)%5 == 4 {
 			a = netip.AddrFrom16([16]byte{0x20 | byte(r.IntN(16)), byte(r.Uint32()), byte(r.Uint32()), byte(r.Uint32()), byte(r.Uint32()), 15: 1})

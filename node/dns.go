@@ -32,7 +32,8 @@ type nameServer struct {
 type sight struct {
 	at      time.Time
 	nodes   []geo.Node
-	byLabel map[string]dns.Node
+	byID    map[string]dns.Node
+	byLabel map[string]dns.Node // made of their names
 }
 
 const (
@@ -138,20 +139,24 @@ func (d *nameServer) sight(now time.Time) *sight {
 		return s // somebody is at it
 	}
 	defer d.seeing.Unlock()
+	if s = d.sights.Load(); s != nil && now.Sub(s.at) < sightAge {
+		return s // somebody was faster
+	}
 	s = see(now, d.n.finder.nodes())
 	d.sights.Store(s)
 	return s
 }
 
 func see(now time.Time, nodes []geo.Node) *sight {
-	s := &sight{at: now, nodes: nodes, byLabel: make(map[string]dns.Node, 2*len(nodes))}
+	s := &sight{at: now, nodes: nodes, byID: make(map[string]dns.Node, len(nodes)), byLabel: make(map[string]dns.Node, len(nodes))}
 	for i := range nodes {
 		n := named(&nodes[i])
-		if _, taken := s.byLabel[n.Label]; !taken { // of several with one name the first has it, and each has its id
+		if _, taken := s.byLabel[n.Label]; taken { // of several with one name the first has it
+			n.Label = nodes[i].ID
+		} else {
 			s.byLabel[n.Label] = n
 		}
-		n.Label = nodes[i].ID
-		s.byLabel[n.Label] = n
+		s.byID[nodes[i].ID] = n
 	}
 	return s
 }
@@ -192,7 +197,11 @@ func named(n *geo.Node) dns.Node {
 
 // find returns the node with a label: made of its name, or its id.
 func (d *nameServer) find(label string) (dns.Node, bool) {
-	n, ok := d.sight(time.Now()).byLabel[label]
+	s := d.sight(time.Now())
+	n, ok := s.byLabel[label]
+	if !ok {
+		n, ok = s.byID[label]
+	}
 	return n, ok
 }
 
@@ -221,7 +230,7 @@ func (d *nameServer) choose(q dns.Query) dns.Choice {
 	}
 	for i := range ranked {
 		r := &ranked[i]
-		c.Nodes = append(c.Nodes, s.byLabel[r.ID])
+		c.Nodes = append(c.Nodes, s.byID[r.ID])
 		best := &ranked[0]
 		if i == 1 && r.Busy < 1 && r.RTT+r.Extra <= best.RTT+best.Extra+asGood {
 			c.Equal = 2

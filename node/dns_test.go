@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +19,7 @@ import (
 	wire "github.com/miekg/dns"
 
 	"cardea/geo"
+	"cardea/geo/geotest"
 	"cardea/mesh/member"
 	"cardea/node/config"
 	"cardea/node/registry"
@@ -30,16 +34,17 @@ func TestSee(t *testing.T) {
 		{ID: "cccc", Name: "..."},
 	})
 	var services []string
-	for label, id := range map[string]string{"fra-1": "aaaa", "aaaa": "aaaa", "bbbb": "bbbb", "cccc": "cccc"} {
-		n, ok := s.byLabel[label]
-		if !ok || n.Label != label || label != "cccc" && !slices.Equal(n.Addresses, address) {
-			t.Errorf("%s: %+v", label, n)
+	for id, label := range map[string]string{"aaaa": "fra-1", "bbbb": "bbbb", "cccc": "cccc"} {
+		n, ok := s.byID[id]
+		if !ok || n.Label != label || id != "cccc" && !slices.Equal(n.Addresses, address) {
+			t.Errorf("%s: %+v", id, n)
 		}
 		for _, v := range n.Services {
-			if label == id {
-				services = append(services, fmt.Sprintf("%s %s %d %v", id, v.Name, v.Port, v.Web))
-			}
+			services = append(services, fmt.Sprintf("%s %s %d %v", id, v.Name, v.Port, v.Web))
 		}
+	}
+	if n := s.byLabel["fra-1"]; len(s.byLabel) != 2 || n.Label != "fra-1" || len(n.Services) != 4 {
+		t.Errorf("by label: %+v", s.byLabel)
 	}
 	slices.Sort(services)
 	if d := cmp.Diff([]string{
@@ -62,9 +67,14 @@ func TestScope(t *testing.T) {
 		client, located string
 		want            int
 	}{
-		{"192.0.2.0/24", "192.0.0.0/16", 24}, {"192.0.2.1/32", "192.0.0.0/16", 24}, {"192.0.2.0/24", "192.0.2.0/28", 28},
-		{"192.0.0.0/12", "192.0.0.0/16", 16}, {"192.0.0.0/12", "", 12}, {"2001:db8::/56", "2001::/16", 48},
-		{"2001:db8::/32", "", 32}, {"2001:db8::/56", "192.0.2.0/24", 48},
+		{"192.0.2.0/24", "192.0.0.0/16", 24},
+		{"192.0.2.1/32", "192.0.0.0/16", 24},
+		{"192.0.2.0/24", "192.0.2.0/28", 28},
+		{"192.0.0.0/12", "192.0.0.0/16", 16},
+		{"192.0.0.0/12", "", 12},
+		{"2001:db8::/56", "2001::/16", 48},
+		{"2001:db8::/32", "", 32},
+		{"2001:db8::/56", "192.0.2.0/24", 48},
 	} {
 		var located netip.Prefix
 		if tt.located != "" {
@@ -84,10 +94,16 @@ func TestScope(t *testing.T) {
 // TestNames asks two nodes for names of the zone, and for what they say of themselves in Redis, while one of them drains and ends.
 func TestNames(t *testing.T) {
 	redis := miniredis.RunT(t)
+	path := filepath.Join(t.TempDir(), "db.mmdb")
+	geotest.Write(t, path, map[string]map[string]any{
+		"192.0.2.0/24": geotest.City("DE", 50.11, 8.68), "203.0.113.0/24": geotest.City("US", 39, -77.5), "2001:db8::/32": geotest.City("DE", 52.5, 13.4),
+	})
 	open := func(address, name string, change func(*config.Config)) (*Node, *config.Config) {
 		c := new(config.Default())
 		c.Node.DataDir, c.Node.Bind, c.Node.Name, c.Node.StopTimeout = t.TempDir(), netip.MustParseAddr(address), name, 5*time.Second
 		c.DNS.Zone, c.DNS.Port, c.DNS.Nameservers = "edge.example.org", 5353, []string{"one", "two"}
+		c.Geo.Databases = []string{path}
+		c.Janus.Redirect = config.RedirectBusy
 		c.DNS.Records = []string{`@ CAA 0 issue "ca.example, or not"`}
 		c.Registry.Redis = config.Secret("redis://" + redis.Addr())
 		c.Registry.Entries = []config.RegistryEntry{{Key: "ip:{{.Name}}", Value: "{{.Address}}"}}
@@ -115,14 +131,27 @@ func TestNames(t *testing.T) {
 		t.Cleanup(stop)
 		return stop
 	}
-	one, _ := open("127.0.7.41", "one", func(*config.Config) {})
+	one, _ := open("127.0.7.41", "one", func(c *config.Config) { c.Geo.Place = config.Place{Latitude: 50, Longitude: 8.5} }) // Frankfurt
 	invitation := one.cluster.FirstInvitation()
 	serve(one)
-	two, _ := open("127.0.7.42", "two", func(c *config.Config) { c.Mesh.Join = []config.Secret{config.Secret(invitation)} })
+	two, _ := open("127.0.7.42", "two", func(c *config.Config) {
+		c.Mesh.Join = []config.Secret{config.Secret(invitation)}
+		c.Geo.Place = config.Place{Latitude: 39, Longitude: -77} // Ashburn
+	})
 	stop := serve(two)
 
 	ask := func(server, network, name string, kind uint16) string {
+		name, subnet, _ := strings.Cut(name, " ")
 		q := new(wire.Msg).SetQuestion(name, kind)
+		if p, err := netip.ParsePrefix(subnet); err == nil {
+			family := uint16(1)
+			if p.Addr().Is6() {
+				family = 2
+			}
+			q.SetEdns0(1232, false).IsEdns0().Option = []wire.EDNS0{&wire.EDNS0_SUBNET{
+				Code: wire.EDNS0SUBNET, Family: family, SourceNetmask: uint8(p.Bits()), Address: p.Addr().AsSlice(), //nolint:gosec // at most 128
+			}}
+		}
 		r, _, err := (&wire.Client{Net: network, Timeout: 2 * time.Second}).ExchangeContext(t.Context(), q, server+":5353")
 		if err != nil {
 			return err.Error()
@@ -132,6 +161,9 @@ func TestNames(t *testing.T) {
 			all = append(all, strings.TrimPrefix(rr.String(), rr.Header().String()))
 		}
 		slices.Sort(all)
+		if o := r.IsEdns0(); o != nil {
+			all = append(all, "for /"+strconv.Itoa(int(o.Option[0].(*wire.EDNS0_SUBNET).SourceScope)))
+		}
 		return strings.TrimSpace(wire.RcodeToString[r.Rcode] + " " + strings.Join(all, " "))
 	}
 	type want struct {
@@ -164,6 +196,11 @@ func TestNames(t *testing.T) {
 	agreed("both", both, []want{
 		{"udp", zone, wire.TypeA, "NOERROR 127.0.7.41 127.0.7.42"},
 		{"tcp", zone, wire.TypeNS, "NOERROR one." + zone + " two." + zone},
+		{"udp", zone + " 192.0.2.0/24", wire.TypeA, "NOERROR 127.0.7.41 for /24"},
+		{"udp", zone + " 203.0.113.77/32", wire.TypeA, "NOERROR 127.0.7.42 for /24"},
+		{"udp", zone + " 2001:db8:1:2::/64", wire.TypeA, "NOERROR 127.0.7.41 for /48"},
+		{"udp", zone + " 203.0.113.0/24", wire.TypeSRV, "NOERROR for /0"},
+		{"udp", "_janus._tcp." + zone + " 203.0.113.0/24", wire.TypeSRV, "NOERROR 1 1 8188 two." + zone + " 2 1 8188 one." + zone + " for /24"},
 		{"udp", "room-5." + zone, wire.TypeA, "NOERROR 127.0.7.41 127.0.7.42"},
 		{"udp", "two." + zone, wire.TypeA, "NOERROR 127.0.7.42"},
 		{"udp", string(two.cluster.Self().ID) + "." + zone, wire.TypeA, "NOERROR 127.0.7.42"},
@@ -191,8 +228,28 @@ func TestNames(t *testing.T) {
 		return a.State == registry.Ready && b.State == registry.Ready && ip == "127.0.7.42" && b.Address == ip && b.WS == 8188 && b.Name == "two" && b.Capacity > 0
 	})
 
+	create := func() (status int, location string) {
+		h := client(t)
+		h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		resp, err := h.Post("http://127.0.7.41:8088/janus", "application/json", strings.NewReader(`{"janus":"create","transaction":"t"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode, resp.Header.Get("Location")
+	}
+	if status, location := create(); status != 200 || location != "" {
+		t.Errorf("sent away by a node that takes clients: %d %q", status, location)
+	}
+	one.load.refuse("a test")
+	if status, location := create(); status != 307 || location != "http://127.0.7.42:8088/janus?redirected" {
+		t.Errorf("refused: %d %q", status, location)
+	}
+	one.load.refuse("")
+
 	two.cluster.Update(func(m *member.Node) { m.State = member.Draining })
 	agreed("draining", both, []want{
+		{"udp", zone + " 203.0.113.0/24", wire.TypeA, "NOERROR 127.0.7.41 for /24"},
 		{"udp", zone, wire.TypeA, "NOERROR 127.0.7.41"},
 		{"udp", "two." + zone, wire.TypeA, "NOERROR 127.0.7.42"},
 		{"udp", "_janus._tcp." + zone, wire.TypeSRV, "NOERROR " + srv("one")},

@@ -92,6 +92,7 @@ func (n *Node) addEvents() error {
 		p.cursors = append(p.cursors, cursor)
 		p.runners = append(p.runners, sink.New(s.runner))
 		n.eventHandlers[s.handler] = janus.EventHandler{
+			Types:       func() events.Type { return events.Type(cursor.Mask()) },
 			SetTypes:    func(types events.Type) { cursor.SetMask(uint16(types)); p.subscription.SetMask(p.wanted()) },
 			SetGrouping: s.group,
 		}

@@ -113,9 +113,11 @@ func (f *finder) look(now time.Time) {
 			m.Doors, m.Latitude, m.Longitude, m.Capacity = doors, place.Latitude, place.Longitude, capacity
 		})
 	}
-	if secrets, err := f.n.cluster.Secrets("TURN guests"); err == nil {
-		f.guests.set(secrets, now)
+	secrets, err := f.n.cluster.Secrets("TURN guests")
+	if err != nil {
+		f.n.log.Warn("no TURN credentials for other nodes", "error", err)
 	}
+	f.guests.set(secrets, now)
 	if f.n.media == nil || f.n.media.TURN() == nil {
 		return
 	}
@@ -131,7 +133,8 @@ func (f *finder) look(now time.Time) {
 	f.n.media.TURN().SetMeshAddresses(reach)
 }
 
-// clientsPerCore is how many clients a core is meant for when nothing is configured: with video, as measured.
+// clientsPerCore is how many clients a core is meant for when nothing is configured. It only has to be of the right order: what nodes
+// measure of their load corrects it.
 const clientsPerCore = 250
 
 func capacityOf(cfg *config.Config) int {

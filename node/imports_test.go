@@ -75,6 +75,18 @@ var bans = []ban{
 		"a stream is a stream wherever it was published, and whoever takes it",
 	},
 	{
+		"cardea/signaling/events/spool", true,
+		[]string{"cardea/..."},
+		nil,
+		"what is kept are bytes, whatever they tell of",
+	},
+	{
+		"cardea/signaling/events/...", true,
+		[]string{"cardea/signaling/janus/...", "cardea/signaling/videoroom/...", "cardea/signaling/transport/..."},
+		nil,
+		"events go out, and nobody on their way reaches back",
+	},
+	{
 		"cardea/mesh/...", false,
 		[]string{"cardea/signaling/...", "cardea/node/..."},
 		nil,

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -8,5 +9,8 @@ import (
 
 // A probe of another node that is under way when memberlist ends finds that out a second late.
 func TestMain(m *testing.M) {
+	if file := os.Getenv(victimConfig); file != "" {
+		runVictim(file)
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"))
 }

@@ -81,7 +81,7 @@ export class Regions {
     node.log = join(directory, 'cardea.log');
     await writeFile(node.config, JSON.stringify({
       ...this.options,
-      node: { name: node.name, region: node.site, bind: node.address, data_dir: join(directory, 'data') },
+      node: { name: node.name, region: node.site, bind: node.address, data_dir: join(directory, 'data'), drain_timeout: '0s' },
       log: { level: 'info' },
       turn: { enabled: false },
       console: { allowed: ['10.0.0.0/8', '127.0.0.0/8'] },
@@ -121,7 +121,7 @@ export class Regions {
     return page;
   }
 
-  // client opens a page at a site, with a session on a node. The page comes from nowhere: localhost is a secure context.
+  // client opens a page at a site, with a session on a node, if one is given. The page comes from nowhere: localhost is a secure context.
   async client(site, node) {
     const context = await (await this.browser(site)).newContext();
     const page = await context.newPage();
@@ -136,7 +136,7 @@ export class Regions {
       get: (own, method) => method in own ? own[method] : method === 'then' ? undefined
         : (...args) => page.evaluate(([method, args]) => window.client[method](...args), [method, args]),
     });
-    await client.connect({ server: node.url });
+    if (node) await client.connect({ server: node.url });
     return client;
   }
 

@@ -36,6 +36,7 @@ type watched struct {
 	from, at *node
 	feed     json.Number
 	sub      *caller.Subscriber
+	client   *caller.Client
 }
 
 // published is a publisher beside a node.
@@ -162,7 +163,7 @@ func (c *call) subscribe(ctx context.Context, client *caller.Client, p published
 			return nil, fmt.Errorf("%s watched from %s: %w", p.at.name, at.name, err)
 		}
 	}
-	return &watched{p.at, at, p.ID, sub}, nil
+	return &watched{p.at, at, p.ID, sub, client}, nil
 }
 
 // kinds is what publishers send.

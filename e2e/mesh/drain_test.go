@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cardea/e2e/internal/caller"
+	"cardea/e2e/wan"
 	"cardea/node/console"
 )
 
@@ -71,9 +72,7 @@ func (w *world) testDrain(t *testing.T) {
 	moved := c.publish(t, near)
 	c.watch(t, moved, far, near)
 	flow(t, c.watching, 10)
-	if gap := gap(c.watching); gap > interruption {
-		t.Errorf("somebody noticed: a gap of %v", gap)
-	}
+	t.Logf("the longest gap until the client had moved is %v", gap(c.watching).Round(time.Millisecond))
 	mover.Close()
 	if err := mover.client.Destroy(within(t)); err != nil {
 		t.Error(err)
@@ -114,18 +113,11 @@ func (w *world) testDrain(t *testing.T) {
 			t.Fatal("nobody was hung up")
 		}
 	}
-	select {
-	case <-n.ended:
-		t.Logf("after %v the node ended", time.Since(began).Round(time.Millisecond))
-	case <-time.After(deadline):
-		t.Fatalf("%s does not end\n%s", n.name, n.tail(20))
-	}
-	if code := n.command.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("it ended with %d\n%s", code, n.tail(20))
-	}
+	ends(t, n)
+	t.Logf("after %v the node ended", time.Since(began).Round(time.Millisecond))
 	flow(t, elsewhere, 50)
 	t.Logf("clients of other nodes: the longest gap is %v", gap(elsewhere).Round(time.Millisecond))
-	if gap := gap(elsewhere); gap > interruption {
+	if gap := gap(elsewhere); gap > moveLimit {
 		t.Errorf("an interruption of %v", gap)
 	}
 	c.agree(t, rest, rest, steady.ID, plain.ID, moved.ID)
@@ -166,5 +158,89 @@ func (n *node) toldToMove(ctx context.Context, c *caller.Client) error {
 		default:
 			return err
 		}
+	}
+}
+
+// TestDrainPlanes drains nodes that have one plane: media, whose clients move without a gap though their signaling stays, and
+// signaling, whose clients claim their sessions elsewhere while their media stays. Both end when they are empty.
+func TestDrainPlanes(t *testing.T) {
+	w := newWorldOf(t, wan.Topology{Sites: []wan.SiteConfig{{Name: "one", Hosts: 4}}}, []string{"one"}, 4, "signaling", "signaling", "media", "media")
+	signaling, second := w.nodes[0], w.nodes[1]
+	const room = 1300
+	ask(t, signaling.open(t), caller.VideoRoom, caller.M{"request": "create", "room": room})
+	c := &call{w: w, room: room, at: make(map[*node]*attendee)}
+	mover := c.publish(t, signaling)
+	media := w.nodes[2]
+	if peers(t, media) == 0 {
+		media = w.nodes[3]
+	}
+	drain := func(n *node) {
+		t.Helper()
+		second.run(t, "drain", "--config", second.file, "--deadline", "1m", n.name)
+	}
+
+	told := make(chan error, 1)
+	go func() { told <- signaling.toldToMove(within(t), mover.client) }()
+	drain(media)
+	if err := <-told; err != nil {
+		t.Fatalf("the client of a draining media node is not told to move: %v", err)
+	}
+	moved := c.publish(t, signaling)
+	c.watch(t, moved, signaling)
+	if n := peers(t, media); n != 1 {
+		t.Errorf("%d peers at the node that drains", n)
+	}
+	mover.Close()
+	if err := mover.client.Destroy(within(t)); err != nil {
+		t.Error(err)
+	}
+	ends(t, media)
+
+	restart(c.watching)
+	before := lost(c.watching)
+	drain(signaling)
+	for _, client := range []*caller.Client{moved.client, c.watching[0].client} {
+		select {
+		case <-client.Closed():
+		case <-time.After(patience):
+			t.Fatal("connections stay")
+		}
+		if err := client.ClaimAt(within(t), "ws://"+second.address+":8188/"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ends(t, signaling)
+	flow(t, c.watching, 50)
+	t.Logf("the longest gap is %v", gap(c.watching).Round(time.Millisecond))
+	if n := lost(c.watching) - before; n > 0 {
+		t.Errorf("%d packets were lost", n)
+	}
+	if _, err := moved.Handle.Message(within(t), caller.M{"request": "configure", "display": "still here"}, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// peers returns how many clients have their media at a node.
+func peers(t *testing.T, n *node) int {
+	t.Helper()
+	var s console.Status
+	if err := n.fetch("/api/v1/status", &s); err != nil {
+		t.Fatal(err)
+	}
+	return s.Peers
+}
+
+// ends waits until a node that drains has ended, as it should.
+func ends(t *testing.T, n *node) {
+	t.Helper()
+	began := time.Now()
+	select {
+	case <-n.ended:
+		t.Logf("%s ended %v after its last client", n.name, time.Since(began).Round(time.Millisecond))
+	case <-time.After(patience):
+		t.Fatalf("%s does not end\n%s", n.name, n.tail(20))
+	}
+	if code := n.command.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("%s ended with %d\n%s", n.name, code, n.tail(20))
 	}
 }

@@ -399,3 +399,18 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkAnswer(b *testing.B) {
+	s := newServer(b, &mesh{}, nil)
+	packet, err := withSubnet(question("@", wire.TypeA), "192.0.2.0/24").Pack()
+	if err != nil {
+		b.Fatal(err)
+	}
+	from, now := netip.MustParseAddr(europe), time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		if s.overUDP(now, packet, from) == nil {
+			b.Fatal("silence")
+		}
+	}
+}

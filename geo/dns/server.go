@@ -54,27 +54,33 @@ func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn) error {
 	for range readersOf() {
 		readers.Go(func() { errs <- s.readUDP(conn) })
 	}
+	err := <-errs
+	_ = conn.Close() // what ends one reader ends all
 	readers.Wait()
-	if err := <-errs; ctx.Err() == nil {
-		return err
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // it was closed on purpose
 	}
-	return nil
+	return err
 }
 
 // readersOf is how many questions are answered at once.
 func readersOf() int { return max(runtime.GOMAXPROCS(0), 2) }
 
+// maxFailures is how many reads in a row may fail before the socket counts as broken.
+const maxFailures = 1000
+
 // readUDP answers until the socket is closed.
 func (s *Server) readUDP(conn *net.UDPConn) error {
 	packet := make([]byte, maxQuestion)
-	for {
+	for failures := 0; ; {
 		n, session, err := wire.ReadFromSessionUDP(conn, packet)
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return err
-		case err != nil: // an ICMP error that somebody's answer met
-			continue
+		if err != nil {
+			if failures++; errors.Is(err, net.ErrClosed) || failures > maxFailures {
+				return fmt.Errorf("read: %w", err)
+			}
+			continue // such as an ICMP error that an answer met
 		}
+		failures = 0
 		from, ok := netip.AddrFromSlice(session.RemoteAddr().(*net.UDPAddr).IP) //nolint:forcetypeassert // it always is
 		if !ok {
 			continue

@@ -104,7 +104,9 @@ func TestMetadataFits(t *testing.T) {
 // TestDoors wants what nodes say of where clients reach them to come through, and what is unfit for URLs to stay out.
 func TestDoors(t *testing.T) {
 	for _, d := range []Doors{
-		{}, {Host: "fra-1.example.org", WSS: 8989, HTTPS: 443, Media: 3478, MediaTCP: true}, {Host: "2001:db8::1", WS: 8188, TURNS: 5349},
+		{},
+		{Host: "fra-1.example.org", WSS: 8989, HTTPS: 443, Media: 3478, MediaTCP: true},
+		{Host: "2001:db8::1", WS: 8188, TURNS: 5349},
 		{Host: "192.0.2.1", WS: 1, WSS: 2, HTTP: 3, HTTPS: 4, Media: 5, TURNS: 6},
 	} {
 		if got := parseDoors(d.Host, d.packAddresses(), d.packPorts()); !got.Equal(d) {

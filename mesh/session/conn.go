@@ -41,6 +41,7 @@ type route struct {
 	taken   uint64              // bytes of messages
 	told    uint64              // of these, what the node knows
 	waiting map[uint64]*pending // requests that are not answered, by serial
+	used    map[uint64]struct{} // sessions that the node has answered for
 	window  chan struct{}       // one token each; not guarded
 }
 
@@ -160,7 +161,7 @@ func (s *Sessions) route(ctx context.Context, c *conn, to link.NodeID) (*route, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if way = c.routes[to]; way == nil {
-		way = &route{waiting: make(map[uint64]*pending), window: make(chan struct{}, maxRequests)}
+		way = &route{waiting: make(map[uint64]*pending), used: make(map[uint64]struct{}), window: make(chan struct{}, maxRequests)}
 		c.routes[to] = way
 	}
 	return way, nil
@@ -186,6 +187,7 @@ func (s *Sessions) messaged(from link.NodeID, m *messageNotice) {
 	way.got++
 	way.taken += uint64(len(m.Body))
 	delete(way.waiting, m.Reply)
+	over := answered && c.answered(from, way, p.session, m.Unknown)
 	ack := way.taken - way.told
 	if ack >= ackBytes {
 		way.told = way.taken
@@ -204,9 +206,28 @@ func (s *Sessions) messaged(from link.NodeID, m *messageNotice) {
 	if answered {
 		<-way.window
 	}
+	if over {
+		s.send(from, KindHang, connNotice{m.Conn})
+		return
+	}
 	if ack >= ackBytes {
 		s.send(from, KindTaken, takenNotice{c.id, taken})
 	}
+}
+
+// answered notes that a node has answered for a session, or does not have it. True says that the connection has nothing with the node
+// any more, whose end is not to be the connection's. Sessions.mu is held.
+func (c *conn) answered(from link.NodeID, way *route, session uint64, unknown bool) (over bool) {
+	if !unknown {
+		way.used[session] = struct{}{}
+		return false
+	}
+	delete(way.used, session)
+	if len(way.used) > 0 || len(way.waiting) > 0 || len(way.window) > 1 {
+		return false
+	}
+	delete(c.routes, from)
+	return true
 }
 
 // again passes a request on to the owner that another node turned out not to be.

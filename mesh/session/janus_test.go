@@ -583,6 +583,10 @@ func TestYielded(t *testing.T) {
 		if n := d.nodes[0].server.Metrics().SessionsYielded.Load(); n != 1 {
 			t.Errorf("%d sessions were yielded", n)
 		}
+		d.down("a") // the connection has nothing there any more
+		if r := c.Request(m{"janus": "keepalive"}); r["janus"] != "ack" || c.Cut() {
+			t.Errorf("after the end of the node: %v, cut: %v", r, c.Cut())
+		}
 	})
 }
 

@@ -29,6 +29,7 @@ func cardea(t *testing.T, ctx context.Context, args ...string) (code int, out, c
 
 func TestCommands(t *testing.T) {
 	t.Chdir(t.TempDir())
+	t.Setenv("CARDEA_NODE_DATA_DIR", t.TempDir()) // nobody's
 	if err := os.WriteFile("bad.yaml", []byte("janus: {ws_port: x, colour: red}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +65,11 @@ func TestCommands(t *testing.T) {
 		{"run --join node:x", exitUsage, "", "--join: mesh.join[0]: want an invitation, HOST or HOST:PORT"},
 		{"token --uses 0", exitUsage, "", "--uses must be at least"},
 		{"token --url http://127.0.0.1:1", exitFailure, "", "no node answers"},
+		{"join --help", 0, "--first", ""},
+		{"join --output x", exitUsage, "", "--url and --output are needed"},
+		{"join --url http://127.0.0.1:1 --output x --ttl 0s", exitUsage, "", "--ttl and --uses must be at least"},
+		{"join --url http://127.0.0.1:1 --output x --config bad.yaml", exitUsage, "", "janus.colour: no such option"},
+		{"join --url http://127.0.0.1:1 --output x --wait 1ms", exitFailure, "", "no node answers at http://127.0.0.1:1"},
 		{"keys", exitUsage, "", "cardea keys rotate"},
 		{"keys rotate --url http://127.0.0.1:1", exitFailure, "", "no node answers"},
 		{"run --janus-api-secret x", exitUsage, "", "not defined"},

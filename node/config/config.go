@@ -88,7 +88,8 @@ type TLS struct {
 }
 
 // Console is the HTTP server for people and their tools: a page with a call to try, and the node's state. The page,
-// /healthz and /readyz are open to everybody who reaches the port; metrics and the JSON API are not.
+// /healthz, /readyz, and what clients find their node by (/nearest, /nearest.js, /probe) are open to everybody who reaches the port;
+// metrics and the JSON API are not.
 type Console struct {
 	// Address is the local address to listen on. Empty: node.bind.
 	Address netip.Addr `yaml:"address"`

@@ -220,7 +220,9 @@ func TestFaults(t *testing.T) {
 			},
 		},
 		{
-			"events elsewhere", "", []string{"CARDEA_EVENTS_KAFKA_BATCH=x", "CARDEA_EVENTS_WEBHOOK_UR=x"}, []string{"--events-log-keep", "x"},
+			"events elsewhere", "",
+			[]string{"CARDEA_EVENTS_KAFKA_BATCH=x", "CARDEA_EVENTS_WEBHOOK_UR=x"},
+			[]string{"--events-log-keep", "x"},
 			[]string{
 				`CARDEA_EVENTS_KAFKA_BATCH: events.kafka.batch: "x": want a whole number`,
 				"CARDEA_EVENTS_WEBHOOK_UR: no such option (did you mean CARDEA_EVENTS_WEBHOOK_URL?)",

@@ -16,8 +16,11 @@ import (
 
 func TestRoomPages(t *testing.T) {
 	all := []Room{
-		{Room: "10", Description: "Ten", Participants: 1}, {Room: "9", Description: "Nine <b>", Participants: 5},
-		{Room: "lobby", CommunityID: "Guests", Participants: 1}, {Room: "1", Participants: 0}, {Room: "attic", Participants: 5},
+		{Room: "10", Description: "Ten", Participants: 1},
+		{Room: "9", Description: "Nine <b>", Participants: 5},
+		{Room: "lobby", CommunityID: "Guests", Participants: 1},
+		{Room: "1", Participants: 0},
+		{Room: "attic", Participants: 5},
 	}
 	before := slices.Clone(all)
 	tests := []struct {

@@ -38,7 +38,8 @@ func TestMake(t *testing.T) {
 			item{
 				key: "abcdefghijklmnop", value: `{"name":"fra\"1","port":8188,"up":true,"none":null,"l":[1]}`,
 				fields: map[string]string{"name": `fra"1`, "port": "8188", "up": "true", "none": "null", "l": "[1]"},
-			}, false,
+			},
+			false,
 		},
 		{Entry{Key: `{{if eq .State "ready"}}up{{else}}down{{end}}`, Value: "x"}, item{key: "up", value: "x"}, false},
 

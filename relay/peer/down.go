@@ -63,7 +63,7 @@ type downTrack struct {
 func newDown(p *Peer, l *line) *downTrack {
 	d := &downTrack{p: p, kind: l.Kind, track: stream.NewTrack(trackConfig(l))}
 	if l.Kind == plane.Video {
-		d.viewer, d.tag = quality.NewViewer(false), p.newTag()
+		d.viewer, d.tag = quality.NewViewer(), p.newTag()
 	}
 	d.secure()
 	return d

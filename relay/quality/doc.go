@@ -23,10 +23,12 @@
 // A stall is what Chromium's getStats counts as a freeze: two pictures on display further apart than both three times the mean
 // distance of the last 30 and the mean plus 150 ms ([Freezes]). All of the distance counts as frozen. The share of time
 // frozen is that over the time watched, which begins with the first picture. A gap during which nothing of the line
-// came for 5 s is a pause to Chromium and to us, and is neither watched nor frozen.
+// came for 6 s is a pause to Chromium and to us, and is neither watched nor frozen.
 //
-// What a decoder does is left out: its time is its machine's. So is the buffer against jitter, which hides
-// as much of every gap as it holds (some 30 to 150 ms): stalls are reckoned that much longer than they are seen.
+// A browser holds pictures that come early, so that those that come late are in time, and hides as much of every gap. What is sent is
+// taken to be on display 35 ms after the fastest pictures arrive, or on arrival when that is later: what Chromium
+// holds on a path that is calm between outages. Where delays vary, it holds more, and stalls are reckoned longer than they are
+// seen by the difference. What a decoder does is left out: its time is its machine's.
 //
 // # Sound
 //

@@ -13,6 +13,11 @@ const (
 	// silence is how long nothing may come until a gap is a pause. To libwebrtc's VideoReceiveStream2 that is 5 s, but it looks
 	// every 3 s.
 	silence = int64(6 * time.Second)
+	// playout is how long after a picture that came as fast as pictures do it is on display: what Chromium's buffer against
+	// jitter holds on a path that is calm but for outages (jitterBufferDelay over jitterBufferEmittedCount was 31 to 38 ms).
+	playout = int64(35 * time.Millisecond)
+	// baseDrift is the share of a picture's lateness by which the fastest picture is forgotten, as a power of two.
+	baseDrift = 10
 )
 
 // Packet is what a [Viewer] must know of a packet that is sent.
@@ -48,7 +53,8 @@ func (p *picture) whole() bool {
 // Viewer reckons what is on display at the other end of one video line. Make it with [NewViewer].
 type Viewer struct {
 	Freezes
-	independent bool // pictures are taken to build upon none
+	independent bool  // pictures are taken to build upon none
+	hold        int64 // ns, see playout
 
 	began   int64 // ns, when the subscription began whose first picture is awaited; 0 when none is
 	first   int64 // ns it took; 0 while unknown
@@ -56,6 +62,9 @@ type Viewer struct {
 	highest int64 // number sent last
 	stamp   uint32
 	heard   int64 // ns, latest arrival
+	base    int64 // ns, the least by which arrivals are ahead of timestamps
+	ticks   int64 // the timestamp of the picture on display, without wrapping
+	based   bool  // there is one
 
 	pictures   [maxPictures]picture
 	head, next int64               // pictures that wait; head is the oldest
@@ -65,8 +74,12 @@ type Viewer struct {
 	again      [window / 64]uint64 // by number: sent again
 }
 
-// NewViewer returns a viewer. With independent, pictures are taken to build upon none: where it is not known which do.
-func NewViewer(independent bool) *Viewer { return &Viewer{independent: independent, broken: allLayers} }
+// NewViewer returns a viewer of what the node sends.
+func NewViewer() *Viewer { return &Viewer{broken: allLayers, hold: playout} }
+
+// NewIntake returns a viewer of what the node receives. Pictures are taken to build upon none, since it is not known which do, and
+// nothing holds them.
+func NewIntake() *Viewer { return &Viewer{broken: allLayers, independent: true} }
 
 // Begin tells that a subscription begins: the next picture on display is its first.
 func (v *Viewer) Begin(now int64) {
@@ -84,7 +97,7 @@ func (v *Viewer) Pause() {
 // forget gives up all pictures that wait, without harm to those that follow.
 func (v *Viewer) forget() {
 	v.head, v.broken = v.next, allLayers
-	v.started = false
+	v.started, v.based = false, false
 }
 
 // FirstFrame returns how long the present subscription waited for its first picture, ns; 0 while it does.
@@ -261,7 +274,7 @@ func (v *Viewer) show(at int64) {
 			v.broken = q.temporal + 1
 		}
 		v.head++
-		v.display(max(at, q.arrived))
+		v.display(v.due(q.stamp, max(at, q.arrived)))
 		i = v.head
 	}
 }
@@ -279,6 +292,24 @@ func (v *Viewer) stands(q *picture) bool {
 		return q.temporal <= below
 	}
 	return q.temporal < below
+}
+
+// due returns when a picture comes on display that can: at once if it is late, else when the buffer lets it go. Timestamps are of
+// 90 kHz, as those of all pictures.
+func (v *Viewer) due(stamp uint32, at int64) int64 {
+	if v.hold == 0 {
+		return at
+	}
+	v.ticks += int64(int32(stamp - uint32(v.ticks))) //nolint:gosec // modular
+	captured := v.ticks * 100_000 / 9
+	late := at - captured - v.base
+	if !v.based || late < 0 {
+		v.base += late
+		v.based, late = true, 0
+	} else {
+		v.base += late >> baseDrift
+	}
+	return at + max(v.hold-late, 0)
 }
 
 func (v *Viewer) display(at int64) {

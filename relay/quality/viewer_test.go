@@ -21,7 +21,8 @@ type scene struct {
 }
 
 func newScene(t *testing.T) *scene {
-	s := &scene{t: t, v: NewViewer(false), now: 1000 * ms, number: 65530, stamp: 1 << 31}
+	s := &scene{t: t, v: NewViewer(), now: 1000 * ms, number: 65530, stamp: 1 << 31}
+	s.v.hold = 0
 	s.v.Begin(s.now)
 	return s
 }
@@ -219,6 +220,34 @@ func TestStalls(t *testing.T) {
 	}
 }
 
+// A browser's buffer takes its part of every gap, and evens out what is merely late.
+func TestPlayout(t *testing.T) {
+	s := newScene(t)
+	s.v.hold = playout
+	s.stamp = 1<<32 - 20*2970 // it will wrap
+	s.come(s.send(1, key))
+	first := s.v.Last()
+	if first != s.now+delay+playout {
+		t.Errorf("the first picture is on display %v after it was sent", time.Duration(first-s.now))
+	}
+	for range 40 {
+		s.come(s.send(1))
+	}
+	late := s.send(1)
+	s.v.Came(uint16(late[0]), s.now+delay+20*ms)
+	if got, want := s.v.Last()-first, 41*frame; got != want {
+		t.Errorf("41 pictures later it is %v, want %v", time.Duration(got), time.Duration(want))
+	}
+	outage := 15 * frame
+	s.now += outage
+	s.stamp += 15 * 2970
+	late = s.send(1)
+	s.v.Came(uint16(late[0]), s.now+delay+50*ms)
+	if got, want := s.v.Frozen, outage+frame+50*ms-playout; s.v.Count != 1 || got < want-ms || got > want+ms {
+		t.Errorf("%d stalls of %v, want one of %v", s.v.Count, time.Duration(got), time.Duration(want))
+	}
+}
+
 // The rule is libwebrtc's: what it makes of these distances was worked out by hand from its definition.
 func TestFreezes(t *testing.T) {
 	for _, c := range []struct {
@@ -298,7 +327,7 @@ func FuzzViewer(f *testing.F) {
 	f.Add(uint64(1))
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, seed))
-		v := NewViewer(r.IntN(2) == 0)
+		v := map[bool]func() *Viewer{true: NewViewer, false: NewIntake}[r.IntN(2) == 0]()
 		now, number, stamp := int64(1e9), r.Int64N(1<<20), r.Uint32()
 		v.Begin(now)
 		for range 3000 {
@@ -346,7 +375,7 @@ func FuzzViewer(f *testing.F) {
 
 // BenchmarkViewer is what a packet costs, sent and acknowledged.
 func BenchmarkViewer(b *testing.B) {
-	v := NewViewer(false)
+	v := NewViewer()
 	now, number := int64(1e9), int64(0)
 	v.Begin(now)
 	b.ReportAllocs()

@@ -64,10 +64,9 @@ var typeNames = [typeCount]string{
 
 // String returns the labels of the types joined by commas, "all" or "none".
 func (t Type) String() string {
-	switch t & All {
-	case None:
+	if t &= All; t == None {
 		return "none"
-	case All:
+	} else if t == All {
 		return "all"
 	}
 	var names []string

@@ -47,7 +47,7 @@ func (a *adoptions) begin(session uint64) (wait <-chan struct{}, end func()) {
 // adopt makes a session of another node, which is gone, this node's: from what is kept beside its media. It returns nil when
 // that cannot be done.
 func (s *Server) adopt(ctx context.Context, id uint64) *Session {
-	if s.accepting() != nil {
+	if s.accepting() != nil && !s.draining.Load() { // while draining, better for a while than nowhere
 		return nil
 	}
 	wait, end := s.adopts.begin(id)

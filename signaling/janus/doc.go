@@ -20,6 +20,16 @@
 // session's owner: the core keeps a snapshot of each handle beside its peer, and when the owner is gone, the node where the
 // client claims the session adopts it: it becomes the owner, makes the handles anew from what is kept (see [Portable] and
 // [Heir]), and looks at the state of their peers. An owner that was thought gone loses the session then, whatever it believes.
+// A node that drains does the same on purpose ([Server.Drain]): it closes connections in good order, and yields a session with media to
+// the node where its client claims it.
+//
+// # Events
+//
+// What happens to sessions, handles and PeerConnections is told on [Config.Events] in the words of Janus's event handlers, in the
+// handle's turn and so in the order of section "Order"; of a session's end after those of its handles. Nothing is made of what nobody
+// takes. A session that goes on at another node is told of neither as ended nor as created; one that ends with its
+// connection, for lack of a reclaim timeout, ends silently, as in Janus. ICE has one stream and one component, and is told to be
+// "connected" and "ready" at once. Media figures are what the plane counts of a peer, asked for each period and at the end.
 //
 // # Locks
 //

@@ -273,7 +273,8 @@ func arrived(now, before plane.LineStats) (link, media int) {
 	}
 	packets := grown(now.Packets, before.Packets)
 	lost := min(grown(now.Lost, before.Lost), packets)
-	return share(packets-lost, lost), share(packets-lost, lost-min(lost, grown(now.Repaired, before.Repaired)))
+	missing := lost - min(lost, grown(now.Repaired, before.Repaired))
+	return share(packets-lost, lost), share(packets-missing, missing)
 }
 
 func share(good, bad uint64) int {

@@ -6,7 +6,6 @@ import (
 
 	"cardea/relay/plane"
 	"cardea/signaling/events"
-	"cardea/signaling/sdp"
 )
 
 // What happens to sessions and handles is told on the bus in Janus's words. Everything about a handle is told in its turn, so it
@@ -225,14 +224,4 @@ func (h *Handle) reportSlowLink(e plane.Event) {
 			"media": e.Kind.String(), "mid": e.Mid, "slow_link": direction, "lost_lastsec": e.Lost,
 		})
 	}
-}
-
-// lines returns the lines that were agreed. They do not change any more.
-func (h *Handle) lines() []sdp.Media {
-	h.peer.mu.Lock()
-	defer h.peer.mu.Unlock()
-	if h.peer.conn == nil {
-		return nil
-	}
-	return h.peer.conn.settled
 }

@@ -277,6 +277,7 @@ func (s *script) listen() *events.Bus {
 
 // told compares the next event.
 func (s *script) told(text string) {
+	synctest.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.events) == 0 {

@@ -648,3 +648,51 @@ func TestRedirect(t *testing.T) {
 		t.Errorf("at %s: %s %v", resp.Request.URL, b, err)
 	}
 }
+
+// TestBye closes a connection in good order: what was sent comes first, then the word that the service restarts, and what comes later
+// is there after a claim.
+func TestBye(t *testing.T) {
+	s, _ := janustest.NewServer(t, nil)
+	w := transport.NewWebSocket(transport.WebSocketConfig{APIs: map[string]transport.API{transport.Subprotocol: s}, Metrics: s.Metrics()})
+	server := httptest.NewServer(w)
+	defer server.Close()
+	dial := func() *websocket.Conn {
+		c, _, err := websocket.Dial(t.Context(), server.URL, &websocket.DialOptions{Subprotocols: []string{transport.Subprotocol}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	ask := func(c *websocket.Conn, request string) map[string]any {
+		t.Helper()
+		if err := c.Write(t.Context(), websocket.MessageText, []byte(request)); err != nil {
+			t.Fatal(err)
+		}
+		_, b, err := c.Read(t.Context())
+		m := map[string]any{}
+		if err == nil {
+			err = json.Unmarshal(b, &m)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	c := dial()
+	defer func() { _ = c.CloseNow() }()
+	data, _ := ask(c, `{"janus":"create","transaction":"1"}`)["data"].(map[string]any)
+	id, _ := data["id"].(float64)
+	if n := s.Departing(time.Now()); n != 1 {
+		t.Fatalf("%d connections to close", n)
+	}
+	s.Depart(time.Now(), 1)
+	_, _, err := c.Read(t.Context())
+	if code := websocket.CloseStatus(err); code != websocket.StatusServiceRestart {
+		t.Errorf("closed with %v: %v", code, err)
+	}
+	again := dial()
+	defer func() { _ = again.CloseNow() }()
+	if r := ask(again, fmt.Sprintf(`{"janus":"claim","session_id":%.0f,"transaction":"2"}`, id)); r["janus"] != "success" {
+		t.Errorf("claim: %v", r)
+	}
+}

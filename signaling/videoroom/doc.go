@@ -70,6 +70,22 @@
 // what the client had seen; a list of participants tells it. If the former node turns out to be there still, which
 // had been thought gone, its older claim goes first; the new one insists until that node has learned that the session moved.
 //
+// # Events
+//
+// What happens is told on [Config.Events] twice, as Janus's plugin does and as user events for applications. A participant's own node
+// tells of it, so a node that dies tells nothing any more of those it had. A participant that moves to another node has neither left
+// nor joined. One that leaves while it publishes is told to publish no more first, and one that is kicked to have left after
+// that.
+//
+// # Mutes that last
+//
+// Beside Janus's moderate, which mutes one stream until it ends, a moderator can mute what a user sends of a kind (audio, video,
+// data) for a time or for good: the request has a kind or a duration, in seconds. Such a mute is in the room's record, so it
+// holds on all nodes and for who comes again. The user is recognised by its id or, since ids may be new at each join, by the token it
+// joined with or its display name, unless others in the room have the same; see [Mute]. Whoever has none of these, or
+// changes all of them, comes in as somebody else: rooms where that matters give each user a token. Each node ends the mutes of its
+// own participants by its own clock. Moderate with mute:false ends them before that, listmutes tells of them.
+//
 // # Janus's behaviour
 //
 // Replies, events, error codes and sentences are those of Janus 1.1.2, with some additions of later versions that

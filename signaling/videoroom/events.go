@@ -2,6 +2,7 @@ package videoroom
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 
 	"cardea/signaling/events"
@@ -46,9 +47,7 @@ func (p *Plugin) tell(r *room, s *session, event string, fields object) {
 	if event != "" {
 		data["event"] = event
 	}
-	for k, v := range fields {
-		data[k] = v
-	}
+	maps.Copy(data, fields)
 	p.cfg.Events.EmitPlugin(r.origin(s), Package, data)
 }
 

@@ -131,7 +131,7 @@ func (s *session) Media(ctx context.Context, e plane.Event) {
 		s.slowLink(p, sub, e)
 	case plane.EventQuality:
 		s.quality(e.Quality)
-	case plane.EventReceiving, plane.EventDown, plane.EventICEFailed:
+	case plane.EventReceiving, plane.EventDown, plane.EventICEFailed, plane.EventPath, plane.EventDTLS:
 		// the core's concern
 	}
 }

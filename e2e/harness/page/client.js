@@ -56,6 +56,13 @@ export class Client {
     });
   }
 
+  // nearest asks the module that a node serves for the best node.
+  async nearest(module, options) {
+    const { nearest } = await import(module);
+    const began = performance.now();
+    return { ...await nearest(options), took: performance.now() - began };
+  }
+
   sessionId() { return this.janus.getSessionId(); }
   lostBecause() { return this.lost ?? null; }
 

@@ -100,7 +100,8 @@ func TestDelivery(t *testing.T) {
 				}
 				return len(batch), nil
 			},
-			append([]string{"rooms"}, span(1, 25)...), Stats{Delivered: 26, Failures: 5, CursorStats: spool.CursorStats{Redelivered: 5}},
+			append([]string{"rooms"}, span(1, 25)...),
+			Stats{Delivered: 26, Failures: 5, CursorStats: spool.CursorStats{Redelivered: 5}},
 			(100 + 200 + 400 + 800 + 1600) * time.Millisecond / 2, (100 + 200 + 400 + 800 + 1600) * time.Millisecond,
 		},
 		{
@@ -110,7 +111,8 @@ func TestDelivery(t *testing.T) {
 				}
 				return len(batch), nil
 			},
-			append([]string{"rooms"}, span(1, 25)...), Stats{Delivered: 26, Failures: 5, CursorStats: spool.CursorStats{Redelivered: 6 + 2 + 6 + 2 + 1}},
+			append([]string{"rooms"}, span(1, 25)...),
+			Stats{Delivered: 26, Failures: 5, CursorStats: spool.CursorStats{Redelivered: 6 + 2 + 6 + 2 + 1}},
 			250 * time.Millisecond, 500 * time.Millisecond,
 		},
 		{
@@ -122,7 +124,9 @@ func TestDelivery(t *testing.T) {
 				}
 				return len(batch), nil
 			},
-			append(append([]string{"rooms"}, span(1, 6)...), span(8, 25)...), Stats{Delivered: 25, Refused: 1}, 0, 0,
+			append(append([]string{"rooms"}, span(1, 6)...), span(8, 25)...),
+			Stats{Delivered: 25, Refused: 1},
+			0, 0,
 		},
 		{
 			"asks for time", func(call int, batch []spool.Entry) (int, error) {
@@ -131,7 +135,8 @@ func TestDelivery(t *testing.T) {
 				}
 				return len(batch), nil
 			},
-			append([]string{"rooms"}, span(1, 25)...), Stats{Delivered: 26, Failures: 1, CursorStats: spool.CursorStats{Redelivered: 10}},
+			append([]string{"rooms"}, span(1, 25)...),
+			Stats{Delivered: 26, Failures: 1, CursorStats: spool.CursorStats{Redelivered: 10}},
 			42 * time.Second, 42 * time.Second,
 		},
 		{
@@ -141,7 +146,8 @@ func TestDelivery(t *testing.T) {
 				}
 				return len(batch), nil
 			},
-			append([]string{"rooms"}, span(1, 25)...), Stats{Delivered: 26, Failures: 1, CursorStats: spool.CursorStats{Redelivered: 1}},
+			append([]string{"rooms"}, span(1, 25)...),
+			Stats{Delivered: 26, Failures: 1, CursorStats: spool.CursorStats{Redelivered: 1}},
 			50 * time.Millisecond, 100 * time.Millisecond,
 		},
 	}

@@ -60,13 +60,13 @@ type header struct {
 	base uint64
 }
 
-func (h header) append(b []byte) []byte {
-	start := len(b)
-	b = append(b, magic[:]...)
+// bytes returns the header as it stands in a segment.
+func (h header) bytes() []byte {
+	b := append(make([]byte, 0, headerSize), magic[:]...)
 	b = append(b, version, 0, 0, 0)
 	b = binary.LittleEndian.AppendUint32(b, h.run)
 	b = binary.LittleEndian.AppendUint64(b, h.base)
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
 func parseHeader(b []byte) (header, error) {

@@ -383,7 +383,7 @@ var damages = map[string]func(b []byte) []byte{
 	"the header":        func(b []byte) []byte { b[9]++; return b },
 	"empty":             func([]byte) []byte { return nil },
 	"half a header":     func(b []byte) []byte { return b[:11] },
-	"of another number": func([]byte) []byte { return header{run: 1, base: 77}.append(nil) },
+	"of another number": func([]byte) []byte { return header{run: 1, base: 77}.bytes() },
 }
 
 // TestDamage damages the second of two segments, as a power cut or a bad disk may, and wants everything else delivered, before and after.
@@ -521,7 +521,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 
 // FuzzSegment reads rubbish as a segment: whatever is read of it is what its bytes say, written again.
 func FuzzSegment(f *testing.F) {
-	whole := header{run: 7, base: 3}.append(nil)
+	whole := header{run: 7, base: 3}.bytes()
 	for i, e := range numbered(1, 3) {
 		e.Seq = uint64(3 + 2*i)
 		whole = appendRecord(whole, &e)
@@ -535,7 +535,7 @@ func FuzzSegment(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again := rs.header.append(nil)
+		again := rs.header.bytes()
 		var e Entry
 		for last := uint64(0); ; last = e.Seq {
 			if e, err = rs.next(); err != nil {

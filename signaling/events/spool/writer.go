@@ -137,7 +137,7 @@ func (w *writer) begin(base uint64) error {
 	if err != nil {
 		return err
 	}
-	if _, err := w.cfg.write(f, header{run: w.run, base: base}.append(nil)); err != nil {
+	if _, err := w.cfg.write(f, header{run: w.run, base: base}.bytes()); err != nil {
 		_ = f.Close()
 		_ = os.Remove(g.path) // or it is overwritten
 		return fmt.Errorf("begin %s: %w", g.path, err)

@@ -138,6 +138,7 @@ func (w *WebSocket) connect(ctx context.Context) error {
 // ctx, which ends the connection.
 func discard(ctx context.Context, conn *websocket.Conn, done chan struct{}) {
 	defer close(done)
+	defer func() { _ = conn.CloseNow() }() // nobody waits for a pong that nobody reads
 	for {
 		if _, _, err := conn.Read(ctx); err != nil {
 			return
@@ -163,6 +164,5 @@ func (w *WebSocket) Close() {
 func (w *WebSocket) drop() {
 	w.stop()
 	<-w.read
-	_ = w.conn.CloseNow() // likewise
 	w.conn = nil
 }

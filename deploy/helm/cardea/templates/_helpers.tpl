@@ -60,6 +60,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 - name: CARDEA_MESH_DNS
   value: {{ include "cardea.name" . }}-peers
+- name: CARDEA_NODE_DRAIN_TIMEOUT
+  value: {{ .Values.drain.seconds }}s
 - name: CARDEA_NODE_STOP_TIMEOUT
   value: {{ .Values.drain.stopSeconds }}s
 {{- if .Values.tls.secretName }}

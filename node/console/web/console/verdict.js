@@ -1,7 +1,5 @@
 // What counts as good, fair and bad, in one place. Pure.
 
-export const verdicts = ['good', 'fair', 'bad'];
-
 const grade = (value, fair, bad) => (value >= bad ? 'bad' : value >= fair ? 'fair' : 'good');
 
 // Loss before repair: the shield repairs some percent without a trace, at the price of bandwidth.

@@ -1,0 +1,83 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"cardea/mesh"
+)
+
+// becomes waits until the node takes clients, or does not.
+func becomes(t *testing.T, n *Node, ready bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); (n.notReady() == nil) != ready; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("ready: %v", n.notReady())
+		}
+	}
+}
+
+// TestAlone wants a node without others to stop at once when it is told to: who waits for its clients to go elsewhere waits in vain.
+func TestAlone(t *testing.T) {
+	n, _ := listen(t, "127.0.7.31")
+	signals := make(chan os.Signal, 1)
+	n.services = append(n.services, service{"signals", func(ctx context.Context) error { return n.terminateOn(ctx, signals) }})
+	done := make(chan error, 1)
+	go func() { done <- n.Serve(t.Context()) }()
+	becomes(t, n, true)
+	signals <- syscall.SIGTERM
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it goes on")
+	}
+}
+
+// TestDrainAndBack drains a node, takes that back, and drains it to its end.
+func TestDrainAndBack(t *testing.T) {
+	n, _ := listen(t, "127.0.7.32")
+	done := make(chan error, 1)
+	go func() { done <- n.Serve(t.Context()) }()
+	becomes(t, n, true)
+	order := func(o mesh.DrainOrder) error {
+		_, err := n.mesh.Drain(t.Context(), n.cluster.Self().ID, o)
+		return err
+	}
+	for _, within := range []time.Duration{-1, maxDrain + 1} {
+		if err := order(mesh.DrainOrder{Within: within}); err == nil {
+			t.Errorf("it drains within %v", within)
+		}
+	}
+	if err := order(mesh.DrainOrder{Within: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	becomes(t, n, false)
+	if err := n.load.Admit(); !errors.Is(err, ErrOverloaded) {
+		t.Errorf("new sessions: %v", err)
+	}
+	if err := order(mesh.DrainOrder{Undo: true}); err != nil {
+		t.Fatal(err)
+	}
+	becomes(t, n, true)
+	if err := n.load.Admit(); err != nil {
+		t.Error(err)
+	}
+	if err := order(mesh.DrainOrder{Within: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	select { // it is empty
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("it goes on")
+	}
+}
