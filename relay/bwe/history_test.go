@@ -143,11 +143,19 @@ func TestHistoryMarksProbes(t *testing.T) {
 func TestHistoryConcurrency(t *testing.T) {
 	var h History
 	var wg sync.WaitGroup
-	const each = 4000
+	const each, round = 4000, 50
+	rounds := make([]sync.WaitGroup, each/round)
+	for i := range rounds {
+		rounds[i].Add(4)
+	}
 	for g := range 4 {
 		wg.Go(func() {
 			for i := range each {
 				h.Add(uint16(4*i+g), int64(i)*ms, 1000, 0)
+				if i%round == round-1 { // nobody is ahead by more than the history holds
+					rounds[i/round].Done()
+					rounds[i/round].Wait()
+				}
 			}
 		})
 	}

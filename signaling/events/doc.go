@@ -36,6 +36,7 @@
 //	community_id  string, the community that the room belongs to; absent when it has none
 //	room, id      of the plugin, number or string as the plugin's ids are
 //	display       string, absent when the participant has none
+//	by            who muted: moderator or self; until: when that ends by itself, microseconds since 1970
 //
 // and more by event, as the fields of [UserEvent] tell.
 package events

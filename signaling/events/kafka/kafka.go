@@ -72,6 +72,9 @@ var acknowledgements = map[string]kgo.Acks{
 // maxMessage is the most that a batch may take, bytes.
 const maxMessage = 1_000_000
 
+// metadataAge is how soon after a failure brokers are asked again who leads a partition.
+const metadataAge = 500 * time.Millisecond
+
 // New makes a client. It does not connect yet.
 func New(cfg Config) (*Kafka, error) {
 	codec, known := compressions[cfg.Compression]
@@ -86,7 +89,7 @@ func New(cfg Config) (*Kafka, error) {
 		kgo.SeedBrokers(cfg.Brokers...), kgo.DefaultProduceTopic(cfg.Topic), kgo.AllowAutoTopicCreation(), kgo.ClientID(cmp.Or(cfg.ClientID, "cardea")),
 		kgo.RequiredAcks(acks), kgo.ProducerBatchCompression(codec, kgo.NoCompression()), kgo.ProducerLinger(cfg.Linger),
 		kgo.ProducerBatchMaxBytes(int32(cmp.Or(cfg.MaxBytes, maxMessage))), //nolint:gosec // validated
-		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.MetadataMinAge(metadataAge),
 	}
 	if acks == kgo.AllISRAcks() {
 		// The spool keeps what did not arrive: rather twice than stuck with a broker that is away.
