@@ -138,7 +138,7 @@ func scrape(t *testing.T) map[string]bool {
 	missing := []string{"cardea_events_delivered_total", "cardea_registry_up", "cardea_mesh_link_rtt_seconds", "cardea_quality_first_frame_seconds_bucket", "cardea_quality_audio_mos_bucket"}
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		for _, n := range []*running{first, second} {
-			for _, line := range strings.Split(n.get(t, "/metrics"), "\n") {
+			for line := range strings.Lines(n.get(t, "/metrics")) {
 				if name := metricName.FindString(line); strings.HasPrefix(line, name) {
 					names[name] = true
 				}

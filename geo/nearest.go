@@ -226,10 +226,9 @@ func (n *Nearest) nearest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	n.lists.Add(1)
-	var turn *ICEServer // the credentials
-	if n.counted.take(client, now) {
+	counted := n.counted.take(client, now)
+	if counted {
 		n.cfg.Chooser.Sent(now, &ranked[0].Node)
-		turn = n.mint(now)
 	}
 	at, radius := whereabouts(q, nodes)
 	ranked, probes := Scatter(ranked, radius)
@@ -241,6 +240,10 @@ func (n *Nearest) nearest(w http.ResponseWriter, r *http.Request) {
 		}
 		writeJSON(w, urls)
 		return
+	}
+	var turn *ICEServer // the credentials
+	if counted {
+		turn = n.mint(now)
 	}
 	answer := Answer{Client: at, Probes: probes, SpreadMS: milliseconds(tolerance(q)), TTL: int(CredentialsTTL / time.Second)}
 	for i := range ranked {

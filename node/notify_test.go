@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,28 +64,29 @@ func TestNotifierFails(t *testing.T) {
 // TestWatchdog wants a sign of life three times in what the service manager bears, and none from a node that stands still.
 func TestWatchdog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		told := 0
-		n := &notifier{watchdog: 3 * time.Second, log: quiet(), send: func(string) error { told++; return nil }}
-		stuck, free := false, make(chan struct{})
+		var told atomic.Int64
+		var stuck atomic.Bool
+		free := make(chan struct{})
+		n := &notifier{watchdog: 3 * time.Second, log: quiet(), send: func(string) error { told.Add(1); return nil }}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() {
 			done <- n.watch(ctx, func() {
-				if stuck {
+				if stuck.Load() {
 					<-free
 				}
 			})
 		}()
 		time.Sleep(9*time.Second + time.Millisecond)
 		synctest.Wait()
-		if told != 9 {
-			t.Errorf("told %d times in nine seconds", told)
+		if told.Load() != 9 {
+			t.Errorf("told %d times in nine seconds", told.Load())
 		}
-		stuck = true
+		stuck.Store(true)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if told != 9 {
-			t.Errorf("told %d times although the node stands still", told-9)
+		if told.Load() != 9 {
+			t.Errorf("told %d times although the node stands still", told.Load()-9)
 		}
 		close(free)
 		stop()

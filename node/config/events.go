@@ -178,7 +178,7 @@ func (c *Config) validateEvents(v *Faults) {
 	v.check(e.MaxMemory >= 2<<20 && e.MaxMemory <= e.MaxDisk, "events.max_memory", "%v is less than 2MiB or more than max_disk", e.MaxMemory)
 	v.between("events.room_list_wait", e.RoomListWait, 100*time.Millisecond, 10*time.Minute, true)
 	v.between("events.flush_timeout", e.FlushTimeout, 100*time.Millisecond, time.Hour, true)
-	v.check(e.FlushTimeout < c.Node.StopTimeout, "events.flush_timeout", "is not below node.stop_timeout")
+	v.check(!e.Configured() || e.FlushTimeout < c.Node.StopTimeout, "events.flush_timeout", "is not below node.stop_timeout")
 	c.validateEventsKafka(v)
 	w := &e.Webhook
 	v.eventURL("events.webhook.url", w.URL, "http", "https")

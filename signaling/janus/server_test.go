@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,23 +48,27 @@ func TestNewRefusesBadConfigurations(t *testing.T) {
 }
 
 func TestAdmission(t *testing.T) {
-	full := errors.New("full")
-	var admit error
+	var full atomic.Bool
 	s, _ := janustest.NewServer(t, func(c *janus.Config) {
-		c.Admit = func() error { return admit }
+		c.Admit = func() error {
+			if full.Load() {
+				return errors.New("full")
+			}
+			return nil
+		}
 		c.MaxSessions, c.MaxHandles = 2, 1
 		c.APISecret = "s"
 	}, &plugin{})
 	c := janustest.Connect(t, s)
 	create := M{"janus": "create", "apisecret": "s"}
-	admit = full
+	full.Store(true)
 	if got := code(c.Request(M{"janus": "create"})); got != 472 {
 		t.Errorf("while full and without the secret: %d; it must be refused for being full", got)
 	}
 	if r := c.Request(M{"janus": "info"}); r["accepting-new-sessions"] != false {
 		t.Error("info says that sessions are accepted")
 	}
-	admit = nil
+	full.Store(false)
 	s.Accept(false)
 	if got := code(c.Request(create)); got != 472 {
 		t.Error("while refused by the operator:", got)

@@ -192,7 +192,7 @@ func TestAway(t *testing.T) {
 	}
 	r := sink.New(sink.Config{
 		Sink: producer(t, Config{Brokers: c.ListenAddrs(), dial: w.dial}), Cursor: cursor, Count: 50,
-		Timeout: time.Second, LeastWait: time.Millisecond, MaxWait: 50 * time.Millisecond,
+		Timeout: 300 * time.Millisecond, LeastWait: time.Millisecond, MaxWait: 50 * time.Millisecond,
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -208,6 +208,9 @@ func TestAway(t *testing.T) {
 		}
 		s.Append(entries(i, i+99)...)
 		time.Sleep(5 * time.Millisecond) // lets the two run side by side
+		if i%1000 > 500 {
+			time.Sleep(75 * time.Millisecond) // longer together than an attempt
+		}
 	}
 	w.set(false)
 	s.Finish()
