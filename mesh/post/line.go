@@ -27,6 +27,10 @@ const (
 	// recheck is how long the writer waits for SCTP to tell of room before it looks by itself.
 	recheck = 10 * time.Millisecond
 
+	// stallTime, and twice the round trip beyond it, is how long nothing may come from a node that has something to acknowledge until nothing
+	// more is given to SCTP: what waits in a room's memory can still expire.
+	stallTime = 300 * time.Millisecond
+
 	// longestTimeout bounds the wait for an acknowledgement, in ms: after a partition SCTP goes on within this.
 	longestTimeout = 2000
 	// leastWindow is the least congestion window, in bytes. SCTP takes every loss for congestion, but links see to congestion
@@ -57,6 +61,8 @@ type line struct {
 	streams [lanesEnd]*sctp.Stream
 	lanes   lanes
 	buffer  []byte
+	heard   uint64    // bytes that have come, when that was looked at last
+	heardAt time.Time // they were fewer, or nothing was to be acknowledged
 
 	mu     sync.Mutex // guards below
 	says   []control

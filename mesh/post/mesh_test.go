@@ -142,8 +142,11 @@ func TestPartialReliability(t *testing.T) {
 		}
 		for label, numbers := range got {
 			least, most := 350, 580
-			if label == "sure" {
+			switch label {
+			case "sure":
 				least, most = 600, 600
+			case "soon, order":
+				least = 150 // one that is lost twice keeps those behind it until they are late
 			}
 			sorted := slices.IsSorted(numbers)
 			slices.Sort(numbers)

@@ -127,7 +127,17 @@ func (l *line) awaitWork(timer *time.Timer, wait time.Duration) bool {
 	return true
 }
 
-// awaitRoom waits until SCTP holds little enough; false when the association has ended.
+// stalled says whether the other node should have been heard and was not.
+func (l *line) stalled(association *sctp.Association, held int) bool {
+	now := time.Now()
+	if heard := association.BytesReceived(); heard != l.heard || held == 0 {
+		l.heard, l.heardAt = heard, now
+	}
+	trip := time.Duration(association.SRTT() * float64(time.Millisecond))
+	return now.Sub(l.heardAt) > stallTime+2*trip
+}
+
+// awaitRoom waits until SCTP holds little enough, and is heard; false when the association has ended.
 func (l *line) awaitRoom(association *sctp.Association, timer *time.Timer) bool {
 	for {
 		select {
@@ -135,8 +145,8 @@ func (l *line) awaitRoom(association *sctp.Association, timer *time.Timer) bool 
 			return false
 		default:
 		}
-		window := int(association.CWND())
-		if association.BufferedAmount() < window+max(ahead, window/4) {
+		window, held := int(association.CWND()), association.BufferedAmount()
+		if !l.stalled(association, held) && held < window+max(ahead, window/4) {
 			return true
 		}
 		timer.Reset(recheck)
