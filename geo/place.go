@@ -70,6 +70,12 @@ type Location struct {
 	Network netip.Prefix // the network that all of this holds for, such as the scope of an answer to EDNS client subnet
 }
 
+// Doubt is how much the estimate of how much nearer one node is to the client than another may be wrong, since the client may be
+// anywhere within the radius.
+func (l *Location) Doubt() time.Duration { return doubt(l.Radius) }
+
+func doubt(radius float64) time.Duration { return 2 * roundTrip(min(radius, earthRadius*math.Pi)) }
+
 // How far a client may be from where it is taken to be, in km, if its country is all that is known: half of the country's width,
 // for those that are wide.
 const (

@@ -22,7 +22,7 @@ func Scatter(ranked []Ranked, radius float64) (scattered []Ranked, probes int) {
 	if len(ranked) == 0 {
 		return nil, 0
 	}
-	doubt := 2 * roundTrip(min(radius, earthRadius*math.Pi))
+	doubt := doubt(radius)
 	rest := slices.Clone(ranked)
 	scattered = append(make([]Ranked, 0, len(ranked)), rest[0])
 	rest = rest[1:]

@@ -23,17 +23,14 @@ const entryOverhead = 96
 // MaxEntry is the longest that a user may say of a participant, bytes.
 const MaxEntry = room.MaxEntry - entryOverhead
 
-// seat is a participant of a room.
-type seat struct{ room, participant string }
-
 // homes knows where participants' streams come from.
 type homes struct {
 	mu    sync.Mutex
-	media map[seat]link.NodeID // of participants whose media is not where their session is
-	peeks map[string]*peek     // rooms that are followed only for this
-	over  bool                 // no room is followed any more
-	work  sync.WaitGroup       // peeks being opened
-	life  context.Context      //nolint:containedctx // of what opens them; ends with the mesh
+	media map[string]map[string]link.NodeID // by open room, of participants whose media is not where their session is
+	peeks map[string]*peek                  // rooms that are followed only for this
+	over  bool                              // no room is followed any more
+	work  sync.WaitGroup                    // peeks being opened
+	life  context.Context                   //nolint:containedctx // of what opens them; ends with the mesh
 	end   context.CancelFunc
 	open  map[string]int // rooms by how often they are open for somebody
 }
@@ -48,23 +45,28 @@ type peek struct {
 const peekTime = time.Minute
 
 func (h *homes) init() {
-	h.media, h.peeks, h.open = make(map[seat]link.NodeID), make(map[string]*peek), make(map[string]int)
+	h.media, h.peeks, h.open = make(map[string]map[string]link.NodeID), make(map[string]*peek), make(map[string]int)
 	h.life, h.end = context.WithCancel(context.Background())
 }
 
 // set notes where a participant's streams come from; "" says that it is where its session is, or not known. It tells whether
-// that is news.
-func (h *homes) set(s seat, at link.NodeID) bool {
+// that is news. Of a room that was closed meanwhile nothing is noted: nobody would take it back.
+func (h *homes) set(room, participant string, at link.NodeID) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.media[s] == at {
+	of := h.media[room]
+	if of[participant] == at || h.open[room] == 0 {
 		return false
 	}
 	if at == "" {
-		delete(h.media, s)
-	} else {
-		h.media[s] = at
+		delete(of, participant)
+		return true
 	}
+	if of == nil {
+		of = make(map[string]link.NodeID)
+		h.media[room] = of
+	}
+	of[participant] = at
 	return true
 }
 
@@ -83,7 +85,7 @@ func (m *Mesh) home(id plane.StreamID) (link.NodeID, bool) {
 	}
 	m.homes.mu.Lock()
 	defer m.homes.mu.Unlock()
-	if at := m.homes.media[seat{id.Room, id.Publisher}]; at != "" {
+	if at := m.homes.media[id.Room][id.Publisher]; at != "" {
 		return at, true
 	}
 	return writer, true
@@ -155,7 +157,7 @@ func (m *Mesh) Open(ctx context.Context, id string, w room.Watcher) (*Room, erro
 		if wire.Unmarshal(b, &e) != nil {
 			return // of a version that we do not understand, or of a member gone wrong
 		}
-		moved := m.homes.set(seat{id, participant}, link.NodeID(e.Media))
+		moved := m.homes.set(id, participant, link.NodeID(e.Media))
 		if _, old := known[participant]; !old || moved {
 			known[participant] = struct{}{}
 			m.homesChanged(id)
@@ -166,7 +168,7 @@ func (m *Mesh) Open(ctx context.Context, id string, w room.Watcher) (*Room, erro
 	}
 	w.Gone = func(participant, why string) {
 		delete(known, participant)
-		m.homes.set(seat{id, participant}, "")
+		m.homes.set(id, participant, "")
 		m.homesChanged(id)
 		if user.Gone != nil {
 			user.Gone(participant, why)
@@ -195,6 +197,7 @@ func (m *Mesh) Open(ctx context.Context, id string, w room.Watcher) (*Room, erro
 func (h *homes) closed(id string) {
 	if h.open[id]--; h.open[id] == 0 {
 		delete(h.open, id)
+		delete(h.media, id) // whoever leaves from now on, nobody is told here
 	}
 }
 

@@ -35,6 +35,9 @@ type Config struct {
 	Media *relay.Relay
 	// Signaling says that this node serves clients' sessions: [Mesh.Plane] is what they have their media by.
 	Signaling bool
+	// Nearest names, of the nodes that are able to have a client's media, one that is so much nearer to the client's address than the
+	// one it would be at otherwise that it is better off there; "" if there is none. It must not wait. nil leaves media where it is.
+	Nearest func(client netip.Addr, able []link.NodeID, otherwise link.NodeID) link.NodeID
 	// Grace is how long media outlives the signaling that asked for it: the time clients have to claim their sessions and some more.
 	Grace time.Duration
 	// Store keeps permanent rooms.
@@ -62,8 +65,9 @@ type Mesh struct {
 	post   *post.Post
 	server *far.Server
 
-	planes *far.Planes // of nodes with signaling; else nil
-	homes  homes
+	planes  *far.Planes // of nodes with signaling; else nil
+	nearest func(client netip.Addr, able []link.NodeID, otherwise link.NodeID) link.NodeID
+	homes   homes
 
 	changed chan struct{} // has a token when membership has changed
 	touched chan struct{} // has a token when a link has come or gone
@@ -207,7 +211,9 @@ func (m *Mesh) Run(ctx context.Context) error {
 	m.homes.end() // rooms, once they have stopped, answer nobody who waits
 	wait.Wait()
 	m.homes.work.Wait()
-	m.quit()
+	m.mu.Lock()
+	m.quit() // no dial begins any more
+	m.mu.Unlock()
 	m.dials.Wait()
 	leave()
 	left.Wait()
@@ -280,12 +286,16 @@ func (m *Mesh) dial(id link.NodeID) {
 		_, err := m.links.Link(ctx, id)
 		m.mu.Lock()
 		delete(m.dialing, id)
-		if err != nil {
+		_, before := m.failed[id]
+		failed := err != nil && m.live[id] == nil // the other node may have made one meanwhile
+		if failed {
 			m.failed[id] = time.Now()
 		}
 		m.mu.Unlock()
-		if err != nil {
+		if failed {
 			m.log.Debug("no link", "peer", id, "error", err)
+		}
+		if failed && !before {
 			token(m.touched)
 		}
 	})

@@ -173,6 +173,49 @@ func TestMediaElsewhere(t *testing.T) {
 	}
 }
 
+// TestNearClient wants media to go where the node's operator says that it is nearer to the client, within what the mesh knows better.
+func TestNearClient(t *testing.T) {
+	a := newNode(t, "127.0.8.7", "here", true)
+	b := newNode(t, "127.0.8.8", "there", true, invite(t, a))
+	await(t, "both are known", func() bool { return len(a.Nodes()) == 2 })
+	const client, stranger = "192.0.2.1", "192.0.2.2"
+	var able []link.NodeID
+	a.nearest = func(at netip.Addr, among []link.NodeID, otherwise link.NodeID) link.NodeID {
+		able = among
+		if otherwise != a.self {
+			t.Errorf("otherwise at %q", otherwise)
+		}
+		if at.String() == client {
+			return b.self
+		}
+		return ""
+	}
+	is := func(what string, w far.Wish, want link.NodeID, asked int) {
+		t.Helper()
+		able = nil
+		if got := a.choose(t.Context(), w); got != want || len(able) != asked {
+			t.Errorf("%s: media at %q, not %q; asked about %q", what, got, want, able)
+		}
+	}
+	wish := far.Wish{Options: plane.PeerOptions{Client: client}}
+	is("near the other", wish, b.self, 2)
+	is("somewhere", far.Wish{Options: plane.PeerOptions{Client: stranger}}, a.self, 2)
+	is("nowhere", far.Wish{}, a.self, 0)
+	is("beside its other media", far.Wish{Options: wish.Options, Beside: a.self}, a.self, 0)
+	is("after a refusal", far.Wish{Options: wish.Options, Not: []link.NodeID{b.self}}, a.self, 0)
+	await(t, "the choice has made a link", func() bool { a.mu.RLock(); defer a.mu.RUnlock(); return a.live[b.self] != nil })
+	b.cluster.Update(func(n *member.Node) { n.State = member.Draining })
+	await(t, "the other drains", func() bool { n, _ := a.cluster.Node(b.self); return n.State == member.Draining })
+	is("near one that drains", wish, a.self, 0)
+	b.cluster.Update(func(n *member.Node) { n.State = member.Ready })
+	await(t, "the other is back", func() bool { n, _ := a.cluster.Node(b.self); return n.State == member.Ready })
+	is("near the other again", wish, b.self, 2)
+	a.mu.Lock()
+	a.failed[b.self] = time.Now()
+	a.mu.Unlock()
+	is("near one out of reach", wish, a.self, 1)
+}
+
 // TestNeverRun wants what New took to be free again.
 func TestNeverRun(t *testing.T) {
 	at := netip.MustParseAddr("127.0.8.6")

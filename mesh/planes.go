@@ -3,6 +3,7 @@ package mesh
 import (
 	"cmp"
 	"context"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -30,6 +31,7 @@ func (m *Mesh) serve(cfg Config) {
 		m.sessions.Serve(nobodys)
 		return
 	}
+	m.nearest = cfg.Nearest
 	pc := far.Config{
 		Self: m.self, Call: m.links.Call, Choose: m.choose, Log: cfg.Log,
 		Placed: func(s string, at []link.NodeID) {
@@ -78,13 +80,28 @@ func (m *Mesh) tell(id link.NodeID, k link.Kind, payload []byte) error {
 	return l.Notify(k, payload)
 }
 
-// choose names the media node for a client's new peer: the one that the others of its session are at, else this one, else the
-// nearest to here that takes clients, for a client talks to signaling that is near. A node that drains has it only if there is no other.
+// choose names the media node for a client's new peer: the one that the others of its session are at; else one that is much nearer to
+// the client than what comes next; else this one; else the nearest to here that takes clients, for most clients talk to signaling that
+// is near. A node that drains has it only if there is no other.
 func (m *Mesh) choose(_ context.Context, w far.Wish) link.NodeID {
-	var able, draining []member.Node
+	able := m.able(w.Not)
+	is := func(id link.NodeID) func(member.Node) bool { return func(n member.Node) bool { return n.ID == id } }
+	if slices.ContainsFunc(able, is(w.Beside)) {
+		return w.Beside
+	}
+	at := m.self
+	if !slices.ContainsFunc(able, is(m.self)) {
+		at = m.nearHere(able)
+	}
+	return cmp.Or(m.nearClient(w, able, at), at)
+}
+
+// able returns the nodes that take clients' media: those that are ready or, if there are none, this one.
+func (m *Mesh) able(not []link.NodeID) (able []member.Node) {
+	var draining []member.Node
 	for _, n := range m.cluster.Nodes() {
 		switch {
-		case n.Planes&member.Media == 0 || slices.Contains(w.Not, n.ID):
+		case n.Planes&member.Media == 0 || slices.Contains(not, n.ID):
 		case n.State == member.Ready:
 			able = append(able, n)
 		case n.ID == m.self:
@@ -92,13 +109,40 @@ func (m *Mesh) choose(_ context.Context, w far.Wish) link.NodeID {
 		}
 	}
 	if len(able) == 0 {
-		able = draining
+		return draining
 	}
-	for _, favourite := range []link.NodeID{w.Beside, m.self} {
-		if slices.ContainsFunc(able, func(n member.Node) bool { return n.ID == favourite }) {
-			return favourite
+	return able
+}
+
+// nearClient returns a node that is much nearer to the client than otherwise; "" if there is none, and after a refusal: a client that
+// has waited for one of them shall not wait for another.
+func (m *Mesh) nearClient(w far.Wish, able []member.Node, otherwise link.NodeID) link.NodeID {
+	client, err := netip.ParseAddr(w.Options.Client)
+	if m.nearest == nil || err != nil || len(able) < 2 || len(w.Not) > 0 {
+		return ""
+	}
+	ids := make([]link.NodeID, 0, len(able))
+	m.mu.RLock()
+	for i := range able {
+		id := able[i].ID
+		_, failed := m.failed[id]
+		if l := m.live[id]; id == otherwise || !failed && (l == nil || !l.Stalled()) {
+			ids = append(ids, id)
 		}
 	}
+	m.mu.RUnlock()
+	to := m.nearest(client, ids, otherwise)
+	if !slices.Contains(ids, to) {
+		return ""
+	}
+	if to != m.self {
+		m.to(to) // if no link can be made, the next client's choice knows
+	}
+	return to
+}
+
+// nearHere returns the nearest node to this one, "" if there is none.
+func (m *Mesh) nearHere(able []member.Node) link.NodeID {
 	if len(able) == 0 {
 		return ""
 	}

@@ -2,7 +2,10 @@ package node
 
 import (
 	"math"
+	"slices"
 	"time"
+
+	"cardea/relay/link"
 )
 
 // Times of a departure.
@@ -91,8 +94,22 @@ func (d *departure) step(now time.Time, p presence) (a act) {
 	return a
 }
 
-// pace returns how many of n clients to tell to move that another node's departure concerns.
-func (d *departure) pace(now time.Time, n int) int {
+// departures are those of other nodes, as far as clients of this one are concerned.
+type departures struct {
+	departure
+	nodes []link.NodeID
+}
+
+// drain says which nodes drain just now. When one more begins to, its clients are given the time that the first one's had.
+func (d *departures) drain(now time.Time, nodes []link.NodeID, within time.Duration) {
+	if slices.ContainsFunc(nodes, func(id link.NodeID) bool { return !slices.Contains(d.nodes, id) }) {
+		d.departure = departure{begun: now, deadline: now.Add(within)}
+	}
+	d.nodes = nodes
+}
+
+// pace returns how many of n clients to tell to move whom that concerns.
+func (d *departures) pace(now time.Time, n int) int {
 	elapsed := now.Sub(d.last)
 	if d.last.IsZero() {
 		elapsed = 0

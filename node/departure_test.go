@@ -3,6 +3,8 @@ package node
 import (
 	"testing"
 	"time"
+
+	"cardea/relay/link"
 )
 
 // sojourn is a node with clients of three sorts, who do as they are told.
@@ -116,6 +118,38 @@ func TestOneByOne(t *testing.T) {
 		if moved[i]-moved[i-1] != drainTick {
 			t.Errorf("told at %v", moved)
 			break
+		}
+	}
+}
+
+// TestOneAfterAnother has a second node drain while the first one still does, long after that one's clients were told: the second one's are not
+// told all at once either.
+func TestOneAfterAnother(t *testing.T) {
+	var e departures
+	now := time.Unix(1000, 0)
+	play := func(nodes []link.NodeID, clients int) (most int) {
+		for range 10 * moveTime / drainTick {
+			e.drain(now, nodes, time.Hour)
+			k := e.pace(now, clients)
+			most, clients = max(most, k), clients-k
+			now = now.Add(drainTick)
+		}
+		if clients > 0 {
+			t.Errorf("%d of %v were not told", clients, nodes)
+		}
+		return most
+	}
+	for _, step := range []struct {
+		nodes   []link.NodeID
+		clients int
+	}{
+		{[]link.NodeID{"a"}, 2400},
+		{[]link.NodeID{"a", "b"}, 2400},
+		{[]link.NodeID{"b"}, 0}, // a has ended, and comes back
+		{[]link.NodeID{"a", "b"}, 2400},
+	} {
+		if most := play(step.nodes, step.clients); most > 20 {
+			t.Errorf("%v: %d told at once", step.nodes, most)
 		}
 	}
 }

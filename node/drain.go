@@ -94,13 +94,13 @@ func (n *Node) beginDrain(within time.Duration) {
 	now := time.Now()
 	d := &n.drain
 	d.mu.Lock()
+	defer d.mu.Unlock() // what others are told fits the plan, whoever takes it back meanwhile
 	if d.plan == nil {
 		d.plan = &departure{begun: now, media: n.media != nil}
 	}
 	if d.plan.hung.IsZero() {
 		d.plan.deadline = now.Add(within)
 	}
-	d.mu.Unlock()
 	n.load.refuse("draining")
 	if n.server != nil {
 		n.server.Drain(true)
@@ -116,16 +116,14 @@ func (n *Node) beginDrain(within time.Duration) {
 func (n *Node) undrain() error {
 	d := &n.drain
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	switch {
 	case d.plan == nil:
-		d.mu.Unlock()
 		return nil
 	case !d.plan.hung.IsZero():
-		d.mu.Unlock()
 		return fmt.Errorf("%w back: calls are hung up already", ErrDrain)
 	}
 	d.plan = nil
-	d.mu.Unlock()
 	if n.server != nil {
 		n.server.Drain(false)
 	}
@@ -139,7 +137,7 @@ func (n *Node) undrain() error {
 func (n *Node) runDrain(ctx context.Context) error {
 	clock := time.NewTicker(drainTick)
 	defer clock.Stop()
-	var others departure // of other nodes, as far as clients of this one are concerned
+	var others departures
 	for {
 		select {
 		case <-ctx.Done():
@@ -232,7 +230,7 @@ func (n *Node) tellToMove(most int, sessions []uint64) {
 }
 
 // moveFromOthers has clients of this node moved whose media is on another node that drains.
-func (n *Node) moveFromOthers(d *departure, now time.Time) {
+func (n *Node) moveFromOthers(others *departures, now time.Time) {
 	if n.server == nil {
 		return
 	}
@@ -243,16 +241,14 @@ func (n *Node) moveFromOthers(d *departure, now time.Time) {
 		}
 	}
 	if len(draining) == 0 || !n.mesh.Others(member.Media) && n.media == nil {
-		*d = departure{}
+		*others = departures{}
 		return
 	}
-	if d.begun.IsZero() {
-		*d = departure{begun: now, deadline: now.Add(max(n.cfg.Node.DrainTimeout, time.Second))}
-	}
+	others.drain(now, draining, max(n.cfg.Node.DrainTimeout, time.Second))
 	waiting := slices.DeleteFunc(n.watch.Waiting(), func(session uint64) bool {
 		return !slices.ContainsFunc(n.mesh.Places(session), func(id link.NodeID) bool { return slices.Contains(draining, id) })
 	})
-	n.tellToMove(d.pace(now, len(waiting)), waiting)
+	n.tellToMove(others.pace(now, len(waiting)), waiting)
 }
 
 // terminateOn drains at the first signal, if other nodes could take the clients, and ends the node at the second, or if there are none.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"cardea/mesh"
+	"cardea/mesh/member"
 )
 
 // becomes waits until the node takes clients, or does not.
@@ -37,6 +39,28 @@ func TestAlone(t *testing.T) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Fatal("it goes on")
+	}
+}
+
+// TestOrdersAtOnce gives a node both orders at the same time: whichever comes last, the node does what it tells others.
+func TestOrdersAtOnce(t *testing.T) {
+	n, _ := listen(t, "127.0.7.33")
+	defer n.Close()
+	for range 500 {
+		var orders sync.WaitGroup
+		for range 8 {
+			orders.Go(func() { n.beginDrain(time.Hour) })
+			orders.Go(func() {
+				if err := n.undrain(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		orders.Wait()
+		_, draining := n.drain.draining()
+		if told := n.cluster.Self().State == member.Draining; told != draining || (n.load.Admit() != nil) != draining {
+			t.Fatalf("draining: %v, others are told %v, new sessions: %v", draining, told, n.load.Admit())
+		}
 	}
 }
 

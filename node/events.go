@@ -251,6 +251,9 @@ func (p *eventPath) run(ctx context.Context) error {
 
 // told waits until every sink has delivered the list of rooms, or the time for that is over.
 func (p *eventPath) told(ctx context.Context) {
+	if p.cfg.RoomListWait == 0 {
+		return // nobody is late who is not waited for
+	}
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.RoomListWait)
 	defer cancel()
 	for _, r := range p.runners {

@@ -242,6 +242,10 @@ func TestRoomListFirst(t *testing.T) {
 		return err == nil && bytes.Contains(text, []byte(`"created","room":5`))
 	})
 	api.room(99, true)
+	until(t, "the participant is on disk", func() bool {
+		b, err := os.ReadFile(list)
+		return err == nil && bytes.Contains(b, []byte(`"videoroom/99","community_id":"c1","participants":1`))
+	})
 	hook.set(false)
 	if err := node.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ func (n *Node) joinMesh(ctx context.Context) error {
 		return err
 	}
 	if n.mesh, err = mesh.New(mesh.Config{
-		Cluster: cluster, Listen: listen, Media: n.media, Signaling: n.cfg.Node.Has(config.PlaneSignaling),
+		Cluster: cluster, Listen: listen, Media: n.media, Signaling: n.cfg.Node.Has(config.PlaneSignaling), Nearest: n.nearMedia(),
 		Grace: n.cfg.Janus.ReclaimSessionTimeout + claimMargin, Store: n.keeper.store(), Drain: n.orderDrain, Report: n.report, Log: log,
 	}); err != nil {
 		cluster.Close()

@@ -49,6 +49,9 @@ func TestServe(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- n.Serve(ctx) }()
 	h := client(t)
+	for deadline := time.Now().Add(20 * time.Second); n.notReady() != nil && time.Now().Before(deadline); {
+		time.Sleep(5 * time.Millisecond) // it waits a moment for others
+	}
 	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready", "/metrics": "cardea_build_info{", "/": "<title>"} {
 		resp, err := h.Get(ConsoleURL(c) + path)
 		if err != nil {

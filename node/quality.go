@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -133,6 +134,7 @@ func (n *Node) addQuality() {
 // its own node's metrics.
 func (n *Node) tookQuality(r videoroom.QualityReport) {
 	if r.Client {
+		r.Quality.Lines = slices.Clone(r.Quality.Lines) // the report's own
 		for i := range r.Quality.Lines {
 			l := &r.Quality.Lines[i]
 			if l.Kind == plane.Audio && l.Sending {

@@ -29,6 +29,7 @@ stop() {
 	local pid
 	for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
 	for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+	[ -z "${gate:-}" ] || kill "$gate" 2>/dev/null || true # last: nodes that stop have events to tell
 	rm -rf "$work"
 }
 trap stop EXIT
@@ -38,6 +39,15 @@ trap 'exit 130' INT TERM
 cp -r "$dir" "$work/runner"
 chmod -R u+w "$work/runner"
 (cd "$work/runner" && GOFLAGS=-mod=mod go build -o "$work/runner.bin" .)
+
+# Scenarios of events receive them at targets.json's ev_http, each for as long as it runs. Events of the time between go to the gate,
+# where events.yaml posts to.
+receiver=$(sed -n 's/.*"ev_http"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p' "$dir/targets.json")
+if [ -n "$receiver" ]; then
+	(cd "$top" && go build -o "$work/gate" ./e2e/conformance/gate)
+	"$work/gate" 127.0.0.1:28291 "$receiver" </dev/null >"$logs/gate.log" 2>&1 &
+	gate=$!
+fi
 
 for config in "$here"/*.yaml; do
 	variant=$(basename "$config" .yaml)
@@ -64,7 +74,8 @@ done
 echo "nodes:$started"
 
 status=0
-(cd "$work/runner" && "$work/runner.bin" -targets targets.json -check transcripts -summary "$logs/summary.json" "$@") </dev/null >"$logs/runner.out" 2>&1 &
+: >"$logs/runner.out" # for tail, which may come first
+(cd "$work/runner" && "$work/runner.bin" -targets targets.json -check transcripts -summary "$logs/summary.json" "$@") </dev/null >>"$logs/runner.out" 2>&1 &
 runner=$!
 tail -n +1 -f --pid=$runner "$logs/runner.out" &
 shown=$!

@@ -21,7 +21,7 @@ const (
 	maxSenders = 8192
 )
 
-// Config is what [New] needs. All of it is required.
+// Config is what [New] needs. All of it but Now is required.
 type Config struct {
 	Self link.NodeID
 	// Sign signs with this node's key, and returns its public part as well.
@@ -173,6 +173,9 @@ func (d *Detours) send(ctx context.Context, p *parcel) ([]byte, error) {
 	b, err := d.cfg.Call(ctx, next, Kind, wire.Marshal(p))
 	if err != nil {
 		d.failed.Add(1)
+		if remote := (*link.RemoteError)(nil); errors.As(err, &remote) {
+			err = errors.New(remote.Text) // of one on the way: it does not pass for an answer
+		}
 		return nil, fmt.Errorf("to %s by way of %s: %w", p.To, next, err)
 	}
 	var r reply

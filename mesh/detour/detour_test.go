@@ -109,10 +109,15 @@ func (n *network) call(ctx context.Context, from, to link.NodeID, k link.Kind, r
 	case <-time.After(50 * time.Millisecond):
 	}
 	answer, err := n.nodes[to].HandleCall(ctx, from, request)
-	if err == nil && n.reply != nil {
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil: // as links tell it
+		return nil, fmt.Errorf("call: %w", &link.RemoteError{Code: link.CodeFailed, Text: err.Error()})
+	case n.reply != nil:
 		answer = n.reply(to, answer)
 	}
-	return answer, err
+	return answer, nil
 }
 
 // line links nodes in a row, and each knows its way to the others.
@@ -173,8 +178,9 @@ func TestTooFar(t *testing.T) {
 		if _, err := n.nodes["a"].Call(t.Context(), "e", 33, nil); err != nil {
 			t.Errorf("%d links: %v", maxHops, err)
 		}
-		if _, err := n.nodes["a"].Call(t.Context(), "f", 33, nil); err == nil {
-			t.Errorf("%d links", maxHops+1)
+		_, err := n.nodes["a"].Call(t.Context(), "f", 33, nil)
+		if remote := (*link.RemoteError)(nil); err == nil || errors.As(err, &remote) { // that would be an answer of f's
+			t.Errorf("%d links: %v", maxHops+1, err)
 		}
 		// b and c each believe that the other knows the way.
 		n.nodes["c"].next["f"] = "b"

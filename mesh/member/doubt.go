@@ -46,9 +46,13 @@ func (c *Cluster) resolve() {
 		c.mu.Lock()
 		_, still := c.doubts[id]
 		delete(c.doubts, id)
+		var n Node
+		if still { // gossip may know better any moment, and then it takes the doubt away first
+			n, still = c.table.left(id)
+		}
 		c.mu.Unlock()
 		if still {
-			c.gone(id)
+			c.buried(id, n)
 		}
 	}
 }

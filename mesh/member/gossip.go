@@ -173,11 +173,11 @@ func (c *Cluster) arrived(id link.NodeID, raw []byte) {
 	if id == c.id {
 		return
 	}
+	c.undoubted(id) // first: a doubt that is there lets the node go
 	n, fresh, ok := c.table.arrived(id, raw)
 	if !ok {
 		return
 	}
-	c.undoubted(id)
 	if fresh {
 		c.log.Info("node is there", "id", id, "name", n.Name, "region", n.Region, "addresses", n.Links)
 	}
@@ -191,10 +191,13 @@ func (c *Cluster) arrived(id link.NodeID, raw []byte) {
 
 // gone notes that a node is dead or has left.
 func (c *Cluster) gone(id link.NodeID) {
-	n, ok := c.table.left(id)
-	if !ok {
-		return
+	if n, ok := c.table.left(id); ok {
+		c.buried(id, n)
 	}
+}
+
+// buried has everybody know that a node is gone, which the table says.
+func (c *Cluster) buried(id link.NodeID, n Node) {
 	c.coordinates.ForgetNode(string(id))
 	c.mu.Lock()
 	delete(c.rtt, id)

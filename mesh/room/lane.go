@@ -28,6 +28,7 @@ type lane struct {
 	hold     time.Time // no new epoch before
 	queue    []*feed
 	control  []itemMessage // said once, before the queue
+	dropped  bool          // it was taken for gone, and may go on following here in vain
 	isBusy   bool
 
 	// what comes in
@@ -188,7 +189,11 @@ func (p *peer) flush() {
 		p.send(p.fill())
 	}
 	if p.owesAck && p.affordable() {
-		p.send(nil)
+		var items []itemMessage
+		if p.dropped {
+			items = []itemMessage{} // with which the lane begins again, and the other follows anew
+		}
+		p.send(items)
 	}
 }
 
@@ -231,7 +236,7 @@ func (p *peer) send(items []itemMessage) {
 	m := noticeMessage{Items: items}
 	if items != nil {
 		if p.epoch == 0 {
-			p.epoch, p.seq = p.c.clock.next(p.c.now), 0
+			p.epoch, p.seq, p.dropped = p.c.clock.next(p.c.now), 0, false
 			p.hold = p.c.now.Add(resetEvery)
 		}
 		p.seq++
@@ -431,13 +436,14 @@ func (p *peer) hush() {
 	p.c.reroute()
 }
 
-// dropFeeds ends all that is said to the node.
+// dropFeeds ends all that is said to the node. The lane has to begin again, by which the node learns of it.
 func (p *peer) dropFeeds() {
 	for _, f := range p.sortedFeeds() {
 		if f.up {
 			f.roster.unfollow(p.id, 0)
 		} else {
 			f.roster.unfollowed(p, stopMoved)
+			p.dropped = true
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cardea/relay/link"
+	"cardea/relay/link/wire"
 )
 
 // TestJoin has three people on three nodes in a room, and says what they see and what it costs.
@@ -242,5 +243,36 @@ func TestPartition(t *testing.T) {
 		if len(users[ids[5]].lost) != 1 || len(users[ids[0]].lost) != 0 {
 			t.Errorf("seed %d: lost %v, %v", seed, users[ids[5]].lost, users[ids[0]].lost)
 		}
+	}
+}
+
+// TestDroppedUnaware has a keeper that nobody else talks to take its only follower for dead, which hears it all the time: the follower is told
+// when it is heard again, though the keeper has nothing to say.
+func TestDroppedUnaware(t *testing.T) {
+	s, ids := cluster(t, 1, 4)
+	s.must(func(done func(error)) { s.nodes[ids[0]].create("a/1", "record", false, done) })
+	ranking := s.nodes[ids[0]].ranking("a/1")
+	keeper, one, other := ranking[0], s.nodes[ranking[2]], s.nodes[ranking[3]]
+	u := one.open("a/1")
+	s.run(2 * time.Second)
+	l := s.link(one.id, keeper)
+	delay := l.delay
+	l.delay = silence + 200*time.Millisecond
+	for range 7 { // what the keeper says of other things
+		s.run(200 * time.Millisecond)
+		one.input(func(c *core, now time.Time) { c.notice(now, keeper, wire.Marshal(&noticeMessage{})) })
+	}
+	l.delay = delay
+	if s.nodes[keeper].core.rosters["a/1"] != nil || one.core.peers[keeper].silent {
+		t.Fatal("the keeper did not drop a follower that hears it")
+	}
+	s.run(10 * time.Second)
+	v := other.open("a/1")
+	s.run(2 * time.Second)
+	u.set("p", "here")
+	v.set("q", "there")
+	s.run(2 * time.Second)
+	if u.there["q"] != "there" || v.there["p"] != "here" {
+		t.Errorf("they see %v and %v", u.there, v.there)
 	}
 }

@@ -1,7 +1,10 @@
 package session
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -99,5 +102,22 @@ func TestEpochs(t *testing.T) {
 	a, b := nextEpoch(0, "a"), nextEpoch(0, "b")
 	if a == b || nextEpoch(a, "b") <= a || nextEpoch(a, "b") <= b || nextEpoch(b, "a") == nextEpoch(b, "b") {
 		t.Errorf("epochs %x %x", a, b)
+	}
+}
+
+// TestLose wants a session given up that a keeper says is another's, if it was told of it, and not if it was this node's again meanwhile.
+func TestLose(t *testing.T) {
+	s := New(Config{
+		Self: "a", Handle: func(link.Kind, func(context.Context, link.NodeID, []byte) ([]byte, error)) {},
+		HandleNotice: func(link.Kind, func(link.NodeID, []byte)) {}, Log: slog.New(slog.DiscardHandler),
+	})
+	var lost []uint64
+	s.Serve(Local{Lost: func(session uint64) { lost = append(lost, session) }})
+	for session := range uint64(4) {
+		s.own[session] = &owned{epoch: 7}
+	}
+	s.lose([]entry{{Session: 1, Epoch: 7}, {Session: 2, Epoch: 6}, {Session: 3, Epoch: 7}}, []uint64{0, 1, 2})
+	if !slices.Equal(lost, []uint64{1}) || len(s.own) != 3 {
+		t.Errorf("lost %v, left %v", lost, s.own)
 	}
 }

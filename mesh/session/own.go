@@ -133,7 +133,7 @@ func (s *Sessions) tellAll(id link.NodeID, t *teller) {
 		}
 		lost, err := s.tell(s.base, id, entries)
 		if err == nil {
-			s.lose(lost)
+			s.lose(entries, lost)
 			continue
 		}
 		s.cfg.Log.Debug("sessions not announced", "keeper", id, "error", err)
@@ -193,16 +193,29 @@ func (s *Sessions) announced(from link.NodeID, entries []entry) (lost []uint64) 
 	return lost
 }
 
-// lose gives up sessions that are another's.
-func (s *Sessions) lose(lost []uint64) {
+// lose gives up those of the sessions told that are another's, unless they became this node's again meanwhile.
+func (s *Sessions) lose(told []entry, lost []uint64) {
+	if len(lost) == 0 {
+		return
+	}
+	others := make(map[uint64]struct{}, len(lost))
 	for _, session := range lost {
+		others[session] = struct{}{}
+	}
+	for _, e := range told {
+		if _, other := others[e.Session]; !other {
+			continue
+		}
 		s.mu.Lock()
-		_, mine := s.own[session]
-		delete(s.own, session)
+		o := s.own[e.Session]
+		mine := o != nil && o.epoch <= e.Epoch
+		if mine {
+			delete(s.own, e.Session)
+		}
 		s.mu.Unlock()
 		if mine {
-			s.cfg.Log.Warn("another node owns a session of ours", "session", session)
-			s.local.Lost(session)
+			s.cfg.Log.Warn("another node owns a session of ours", "session", e.Session)
+			s.local.Lost(e.Session)
 		}
 	}
 }

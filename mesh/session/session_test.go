@@ -239,6 +239,7 @@ func TestSlowOwner(t *testing.T) {
 		n := build(t, "a", "b")
 		a, b := n.nodes[0], n.nodes[1]
 		a.open(1)
+		time.Sleep(time.Second) // b has heard of it, and asks nobody
 		hang := make(chan struct{})
 		a.Serve(Local{Call: func(context.Context, uint64, string, string, []byte) ([]byte, bool) {
 			<-hang

@@ -158,6 +158,7 @@ func Default() Config {
 			Enabled: true, Realm: "cardea", MinPort: 49152, MaxPort: 65535, TLSPort: 5349, DTLS: true,
 			MaxLifetime: time.Hour,
 		},
+		Geo:      Geo{MediaGain: 30 * time.Millisecond},
 		Mesh:     Mesh{Enabled: true, GossipPort: 7946, LinkPort: 7947},
 		DNS:      DNS{Port: 53, TTL: 20 * time.Second, RateLimit: 500},
 		Registry: Registry{TTL: 30 * time.Second},

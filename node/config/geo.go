@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Geo is how clients find the node that serves them best: GET /nearest on the console's and the Janus API's ports, nearest.js, and
@@ -31,6 +32,11 @@ type Geo struct {
 	// load again. Too small a number sends clients farther away in a rush, too large a one sends too many here. 0: 250 for
 	// each core.
 	Capacity int `yaml:"capacity"`
+	// MediaGain is how much nearer another node must be to a client, by the databases, for the client to have its media there while it
+	// talks to this one: round trip time, beyond what the databases may be wrong. Both nodes' places and the client's must be known, and
+	// the other must take clients. Less brings media nearer to clients that did not ask for the nearest node, and moves some of those that
+	// found it by measuring away from it where the databases are wrong. 0: never.
+	MediaGain time.Duration `yaml:"media_gain"`
 }
 
 // Place is a point on the earth in degrees; both zero: unknown.
@@ -76,5 +82,6 @@ func (c *Config) validateGeo(v *Faults) {
 		v.check(err == nil || isName(g.Host) && len(g.Host) <= maxGeoHost && !strings.Contains(g.Host, "_"), "geo.host",
 			"%q: want a name of at most %d bytes, or an address", g.Host, maxGeoHost)
 	}
+	v.check(g.MediaGain >= 0, "geo.media_gain", "%v: want 0 or more", g.MediaGain)
 	v.check(g.Capacity >= 0 && g.Capacity <= 1_000_000, "geo.capacity", "want 0 to 1000000")
 }

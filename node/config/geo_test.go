@@ -32,6 +32,7 @@ func TestValidateGeo(t *testing.T) {
 		{Geo{Host: "fra.example.org:443"}, "geo.host"},
 		{Geo{Host: "fra_1.example.org"}, "geo.host"},
 		{Geo{Capacity: -1}, "geo.capacity"},
+		{Geo{MediaGain: -1}, "geo.media_gain"},
 	} {
 		c := Default()
 		c.Geo = tt.geo

@@ -58,6 +58,10 @@ func (w *Watch) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 	}
 	w.leave(session, x)
+	select {
+	case move = <-x.answer: // it was told at the last moment, and counts as told
+	default:
+	}
 	if !move {
 		rw.WriteHeader(http.StatusNoContent)
 		return

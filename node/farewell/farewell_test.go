@@ -59,6 +59,21 @@ func TestTurns(t *testing.T) {
 	})
 }
 
+// TestLastMoment tells clients in the moment in which they have waited long enough: who counts as told was told.
+func TestLastMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(known, 100)
+		for range 50 {
+			client := ask(t.Context(), w, "1")
+			time.Sleep(Hold)
+			told := w.Tell(1)
+			if a := <-client; (a.Code == http.StatusOK) != told {
+				t.Fatalf("told: %v, answered %d", told, a.Code)
+			}
+		}
+	})
+}
+
 func TestBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := New(known, 2)

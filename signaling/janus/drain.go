@@ -31,8 +31,12 @@ func (s *Server) Depart(before time.Time, n int) {
 	}
 }
 
-// departing returns the connections of before that own sessions and can be closed.
+// departing returns the connections of before that own sessions and can be closed: none if sessions end with their connections, since
+// nobody could claim them.
 func (s *Server) departing(before time.Time) []*Source {
+	if s.reclaimTimeout() == 0 {
+		return nil
+	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	seen := map[*Source]struct{}{}
