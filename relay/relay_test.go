@@ -323,11 +323,11 @@ func TestReplayedCheck(t *testing.T) {
 	now := r.env.Clock.Now()
 	from := ice.Path{Remote: netip.MustParseAddrPort("127.0.0.1:9")}
 	l.stun(checks[0], from, now)
-	l.stun(checks[1], from, now+int64(time.Second))
+	l.stun(checks[1], from, now+int64(900*time.Millisecond))
 	if got := r.routes.byPath(keyOf(from)); got != peers[0] {
 		t.Error("a replayed check took another client's path")
 	}
-	l.stun(checks[1], from, now+int64(3*time.Second))
+	l.stun(checks[1], from, now+int64(1200*time.Millisecond))
 	if got := r.routes.byPath(keyOf(from)); got != peers[1] {
 		t.Error("an address that fell silent stays taken")
 	}
