@@ -382,8 +382,10 @@ func TestIPv6(t *testing.T) {
 	defer wg.Wait()
 	defer server.Close()
 	defer conn.Close()
-	c, err := turn.NewClient(&turn.ClientConfig{TURNServerAddr: media.String(), STUNServerAddr: media.String(), Conn: conn,
-		Username: "ann", Password: "pw", Realm: testRealm, RequestedAddressFamily: turn.RequestedAddressFamilyIPv6})
+	c, err := turn.NewClient(&turn.ClientConfig{
+		TURNServerAddr: media.String(), STUNServerAddr: media.String(), Conn: conn,
+		Username: "ann", Password: "pw", Realm: testRealm, RequestedAddressFamily: turn.RequestedAddressFamilyIPv6,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
