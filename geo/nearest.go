@@ -65,6 +65,10 @@ type Nearest struct {
 	lists, probes, refused atomic.Uint64
 }
 
+// Counts tells whether a client of that address may count as one that is sent to a node: a stranger must not make nodes look
+// full. Whoever sends clients elsewhere asks here before each [Chooser.Sent].
+func (n *Nearest) Counts(client netip.Addr, now time.Time) bool { return n.counted.take(client, now) }
+
 // Stats counts requests.
 type Stats struct {
 	Lists, Probes uint64 // answered
@@ -226,7 +230,7 @@ func (n *Nearest) nearest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	n.lists.Add(1)
-	counted := n.counted.take(client, now)
+	counted := n.Counts(client, now)
 	if counted {
 		n.cfg.Chooser.Sent(now, &ranked[0].Node)
 	}

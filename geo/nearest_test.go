@@ -260,3 +260,21 @@ func FuzzAsk(f *testing.F) {
 		}
 	})
 }
+
+// TestCounts has what asks for lists and what is sent away otherwise be one share of a source.
+func TestCounts(t *testing.T) {
+	world := &nearestWorld{nodes: threeNodes()}
+	h := world.handler()                                                       // asked by 192.0.2.1
+	source, now := netip.MustParseAddr("192.0.2.1"), time.Now().Add(time.Hour) // so that nothing comes back meanwhile
+	for range countBurst {
+		if !h.Counts(source, now) {
+			t.Fatal("less than the share counts")
+		}
+	}
+	if h.Counts(source, now) || !h.Counts(netip.MustParseAddr("192.0.2.2"), now) {
+		t.Error("more than the share counts, or others share it")
+	}
+	if w := get(h, NearestPath); w.Code != http.StatusOK || world.minted != 0 {
+		t.Errorf("beyond the share: %d, and %d credentials", w.Code, world.minted)
+	}
+}

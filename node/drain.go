@@ -318,16 +318,19 @@ func (n *Node) otherHosts() []string {
 		if m.ID == n.cluster.Self().ID || m.State != member.Ready {
 			continue
 		}
-		if m.Doors.Host != "" {
-			hosts = append(hosts, m.Doors.Host)
-		}
-		for _, a := range m.Doors.Addresses {
-			hosts = append(hosts, a.String())
-		}
-		for _, l := range m.Links {
-			hosts = append(hosts, l.Addr().String())
-		}
+		hosts = append(hosts, hostsOf(m)...)
 	}
 	slices.Sort(hosts)
 	return slices.Compact(hosts)
+}
+
+// hostsOf names where clients reach a node. What only other nodes know of it is not for pages, which everybody may ask for.
+func hostsOf(m member.Node) (hosts []string) {
+	if m.Doors.Host != "" {
+		hosts = append(hosts, m.Doors.Host)
+	}
+	for _, a := range publicAddresses(m) {
+		hosts = append(hosts, a.String())
+	}
+	return hosts
 }

@@ -3,7 +3,9 @@ package node
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -103,5 +105,23 @@ func TestDrainAndBack(t *testing.T) {
 		}
 	case <-time.After(30 * time.Second):
 		t.Fatal("it goes on")
+	}
+}
+
+// TestHostsOf has the page, which strangers read, name where clients go, and not the addresses that nodes have for each other.
+func TestHostsOf(t *testing.T) {
+	inside := []netip.AddrPort{netip.MustParseAddrPort("10.0.0.7:9601"), netip.MustParseAddrPort("10.9.0.7:9601")}
+	outside := netip.MustParseAddr("198.51.100.7")
+	for _, tt := range []struct {
+		m    member.Node
+		want []string
+	}{
+		{member.Node{Links: inside, Doors: member.Doors{Host: "a.example.org", Addresses: []netip.Addr{outside}}}, []string{"a.example.org", "198.51.100.7"}},
+		{member.Node{Links: inside, Doors: member.Doors{Addresses: []netip.Addr{outside}}}, []string{"198.51.100.7"}},
+		{member.Node{Links: inside}, []string{"10.0.0.7"}}, // clients have no other
+	} {
+		if got := hostsOf(tt.m); !slices.Equal(got, tt.want) {
+			t.Errorf("%+v: %q, not %q", tt.m, got, tt.want)
+		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -209,6 +211,13 @@ func TestRoomListFirst(t *testing.T) {
 	until(t, "the room is on disk", func() bool {
 		b, err := os.ReadFile(list)
 		return err == nil && bytes.Contains(b, []byte(`"videoroom/5"`))
+	})
+	until(t, "what waits is on disk", func() bool { // by another way than the list
+		segments, _ := filepath.Glob(filepath.Join(dir, eventsDir, "*.events"))
+		return slices.ContainsFunc(segments, func(name string) bool {
+			b, err := os.ReadFile(name)
+			return err == nil && bytes.Contains(b, []byte(`"created","room":5`))
+		})
 	})
 	if err := node.Process.Kill(); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"cardea/geo"
 )
 
@@ -70,5 +72,52 @@ func TestWebURL(t *testing.T) {
 	r.TLS = &tls.ConnectionState{}
 	if !behind || !overTLS(r) {
 		t.Error("TLS is not noticed")
+	}
+}
+
+// TestRedirectOfOneSource has a stranger who asks again and again use up its own share alone.
+func TestRedirectOfOneSource(t *testing.T) {
+	near := geo.NewNearest(geo.NearestConfig{Chooser: new(geo.Chooser)})
+	r := &redirector{counts: near.Counts, limit: rate.NewLimiter(redirectRate, 2*redirectRate)}
+	now, stranger := time.Now(), netip.MustParseAddr("192.0.2.1")
+	admitted := 0
+	for range 10_000 {
+		if r.admits(stranger, now) {
+			admitted++
+		}
+	}
+	if admitted == 0 || admitted > redirectRate {
+		t.Errorf("%d requests of one source were sent away at once", admitted)
+	}
+	if !r.admits(netip.MustParseAddr("192.0.2.2"), now) {
+		t.Error("nobody else is sent away any more")
+	}
+}
+
+// TestDisguised has clients stay that would be sent on in the clear, for all that is known.
+func TestDisguised(t *testing.T) {
+	for _, tt := range []struct {
+		header           map[string]string
+		tls              bool
+		disguised, plain bool
+	}{
+		{nil, false, false, true},
+		{nil, true, false, false},
+		{map[string]string{"X-Forwarded-For": "192.0.2.1"}, false, true, true},
+		{map[string]string{"Via": "1.1 proxy"}, false, true, true},
+		{map[string]string{"X-Forwarded-For": "192.0.2.1"}, true, false, false},
+		{map[string]string{"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "http"}, false, false, true},
+		{map[string]string{"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https, http"}, false, false, false},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/janus", nil)
+		for k, v := range tt.header {
+			r.Header.Set(k, v)
+		}
+		if tt.tls {
+			r.TLS = &tls.ConnectionState{}
+		}
+		if disguised(r) != tt.disguised || overTLS(r) == tt.plain {
+			t.Errorf("%v, TLS %v: disguised %v, over TLS %v", tt.header, tt.tls, disguised(r), overTLS(r))
+		}
 	}
 }

@@ -105,7 +105,7 @@ func (n *Node) qualityLines(room, participant string) []console.QualityLine {
 	for i := range lines {
 		l := &lines[i]
 		c := console.QualityLine{
-			Participant: l.Participant, Session: l.Session, Handle: l.Handle, Source: sourceServer, Role: rolePublisher,
+			Participant: l.Participant, Handle: l.Handle, Source: sourceServer, Role: rolePublisher,
 			Mid: l.Mid, Kind: l.Kind.String(), Points: make([]console.QualityPoint, 0, len(l.Points)),
 		}
 		if l.Client {

@@ -100,11 +100,10 @@ type Console struct {
 	HTTPSPort uint16 `yaml:"https_port"`
 	// Page says whether the call page is offered; the rest of the console stays without it.
 	Page bool `yaml:"page"`
-	// Allowed lists the networks (or single addresses) that may read metrics and the node's state without a token. What
-	// comes through a proxy never counts as allowed, whatever the proxy's address.
+	// Allowed lists the networks (or single addresses) that may, without a token, read metrics and the node's state, and invite
+	// nodes, drain them and replace the gossip key. What comes through a proxy never counts as allowed, whatever the proxy's address.
 	Allowed []Network `yaml:"allowed"`
-	// Token lets its bearer ("Authorization: Bearer TOKEN") read metrics and the node's state from anywhere. Empty: only
-	// the allowed networks may.
+	// Token lets its bearer ("Authorization: Bearer TOKEN") do the same from anywhere. Empty: only the allowed networks may.
 	Token Secret `yaml:"token"`
 	// Password lets operators, among those who may see the console, drain nodes and remove participants from rooms on its page, of
 	// the whole mesh. At least 8 characters. Empty: the page only shows.

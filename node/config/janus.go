@@ -57,7 +57,8 @@ type Janus struct {
 	TrustedProxies []Network `yaml:"trusted_proxies"`
 	// Redirect says when a client that creates a session over HTTP is sent to another node (307, by its geo.host or address):
 	// off never, busy while this node takes no sessions, far also when another is noticeably nearer to the client. Clients must be
-	// able to reach each node by itself. WebSockets are never redirected.
+	// able to reach each node by itself. WebSockets are never redirected, nor what comes through a proxy that does not say by
+	// X-Forwarded-Proto how it came there.
 	Redirect string `yaml:"redirect"`
 }
 

@@ -15,11 +15,20 @@ type Access struct {
 	Allowed []netip.Prefix // whoever comes from there may without a token
 }
 
+// bears tells whether the request shows a token, where there is one to show, and whether it is the right one.
+func (a Access) bears(r *http.Request) (shown, right bool) {
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || a.Token == "" || !strings.EqualFold(scheme, "Bearer") {
+		return false, false
+	}
+	got, want := sha256.Sum256([]byte(strings.TrimSpace(token))), sha256.Sum256([]byte(a.Token))
+	return true, subtle.ConstantTimeCompare(got[:], want[:]) == 1
+}
+
 // allows tells whether the request may see what is closed.
 func (a Access) allows(r *http.Request) bool {
-	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && a.Token != "" && strings.EqualFold(scheme, "Bearer") {
-		got, want := sha256.Sum256([]byte(strings.TrimSpace(token))), sha256.Sum256([]byte(a.Token))
-		return subtle.ConstantTimeCompare(got[:], want[:]) == 1
+	if shown, right := a.bears(r); shown {
+		return right
 	}
 	for _, h := range []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via"} {
 		if r.Header.Get(h) != "" {
@@ -54,6 +63,19 @@ func local(hostport string) bool {
 	}
 	_, err = netip.ParseAddr(strings.Trim(host, "[]"))
 	return err == nil
+}
+
+// commanding guards, beyond what [closed] does, a handler that changes the mesh for whoever may see it. Without the token the request
+// must name the node by its address: else a page that a browser on an allowed network has open could command by pointing its own
+// name to the node, which makes it a page of this origin.
+func commanding(access func() Access, h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if _, right := access().bears(r); !right && !local(r.Host) {
+			http.Error(w, "without the console's token, name the node by its address", http.StatusForbidden)
+			return
+		}
+		h(w, r)
+	}
 }
 
 // closed guards a handler; access is asked for each request.

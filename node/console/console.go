@@ -73,7 +73,7 @@ func New(cfg Config) http.Handler {
 	newOperators(cfg.Operator).handle(guarded)
 	handleQuality(mux, guarded, cfg.Quality)
 	if cfg.Mesh != nil {
-		cfg.Mesh.handle(guarded)
+		cfg.Mesh.handle(guarded, func(pattern string, h http.HandlerFunc) { guarded(pattern, commanding(cfg.Access, h)) })
 	}
 	guarded("GET /metrics", cfg.Metrics.ServeHTTP)
 	guarded("GET /debug/pprof/", pprof.Index)

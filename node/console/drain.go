@@ -21,8 +21,8 @@ type Drained struct {
 }
 
 // handleDrain adds the order to the API.
-func handleDrain(closed func(pattern string, h http.HandlerFunc), drain func(context.Context, DrainRequest) (Drained, error)) {
-	closed("POST /api/v1/drain", changing(func(_ http.ResponseWriter, r *http.Request, body []byte) (any, error) {
+func handleDrain(commanding func(pattern string, h http.HandlerFunc), drain func(context.Context, DrainRequest) (Drained, error)) {
+	commanding("POST /api/v1/drain", changing(func(_ http.ResponseWriter, r *http.Request, body []byte) (any, error) {
 		var q DrainRequest
 		if err := read(body, &q); err != nil {
 			return nil, err

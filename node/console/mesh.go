@@ -95,11 +95,11 @@ func (r *InviteRequest) check() error {
 	return nil
 }
 
-// handle adds the mesh's part of the API.
-func (m *Mesh) handle(closed func(pattern string, h http.HandlerFunc)) {
+// handle adds the mesh's part of the API: what is closed, and what commands.
+func (m *Mesh) handle(closed, commanding func(pattern string, h http.HandlerFunc)) {
 	closed("GET /api/v1/nodes", func(w http.ResponseWriter, _ *http.Request) { answer(w, MeshNodes{m.Nodes()}) })
 	closed("GET /api/v1/streams", func(w http.ResponseWriter, r *http.Request) { answer(w, MeshStreams{m.Streams(r.Context())}) })
-	closed("POST /api/v1/invitations", changing(func(_ http.ResponseWriter, r *http.Request, body []byte) (any, error) {
+	commanding("POST /api/v1/invitations", changing(func(_ http.ResponseWriter, r *http.Request, body []byte) (any, error) {
 		var req InviteRequest
 		if err := read(body, &req); err != nil {
 			return nil, err
@@ -110,10 +110,10 @@ func (m *Mesh) handle(closed func(pattern string, h http.HandlerFunc)) {
 		text, err := m.Invite(r.Context(), req)
 		return Invited{text, time.Now().Add(time.Duration(req.TTLSeconds) * time.Second)}, err
 	}))
-	closed("POST /api/v1/keys/rotate", changing(func(_ http.ResponseWriter, r *http.Request, _ []byte) (any, error) {
+	commanding("POST /api/v1/keys/rotate", changing(func(_ http.ResponseWriter, r *http.Request, _ []byte) (any, error) {
 		return struct{}{}, m.RotateKeys(r.Context())
 	}))
-	handleDrain(closed, m.Drain)
+	handleDrain(commanding, m.Drain)
 	if m.Overview != nil {
 		handleOverview(closed, m.Overview)
 	}

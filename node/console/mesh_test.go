@@ -108,3 +108,39 @@ func TestMeshClient(t *testing.T) {
 		t.Errorf("rotate: %v", err)
 	}
 }
+
+// TestCommandsByAddress has nobody command by a name without the token: who resolves the name may be a page's owner, and the browser on
+// an allowed network that has the page open takes the node for its server.
+func TestCommandsByAddress(t *testing.T) {
+	var asked []InviteRequest
+	cfg := meshConfig(&asked)
+	cfg.Mesh.Drain = func(context.Context, DrainRequest) (Drained, error) { return Drained{}, nil }
+	h := New(cfg)
+	for _, path := range []string{"/api/v1/invitations", "/api/v1/keys/rotate", "/api/v1/drain"} {
+		for _, tt := range []struct {
+			remote, host, token string
+			status              int
+		}{
+			{"10.1.2.3:1", "10.0.0.7:9600", "", 200},
+			{"127.0.0.1:1", "localhost:9600", "", 200},
+			{"10.1.2.3:1", "evil.example:9600", "", 403},
+			{"127.0.0.1:1", "evil.example:9600", "", 401},
+			{"192.0.2.1:1", "10.0.0.7:9600", "", 401},
+			{"192.0.2.1:1", "node.example", "secret", 200},
+			{"10.1.2.3:1", "10.0.0.7:9600", "wrong", 401},
+		} {
+			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader("{}"))
+			r.RemoteAddr, r.Host = tt.remote, tt.host
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Origin", "http://"+tt.host)
+			if tt.token != "" {
+				r.Header.Set("Authorization", "Bearer "+tt.token)
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != tt.status {
+				t.Errorf("%s from %s to %s with %q: %d %s", path, tt.remote, tt.host, tt.token, w.Code, w.Body)
+			}
+		}
+	}
+}

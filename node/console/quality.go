@@ -18,10 +18,9 @@ type QualityView struct {
 // QualityLine is one line of one client.
 type QualityLine struct {
 	Participant string         `json:"participant,omitempty"` // "": it is not known whose client it is
-	Session     uint64         `json:"session"`
-	Handle      uint64         `json:"handle"`
-	Source      string         `json:"source"` // "server", or "client": it says so itself
-	Role        string         `json:"role"`   // "subscriber": of what it is sent; "publisher": of what it sends
+	Handle      uint64         `json:"handle"`                // tells clients apart; of no use without its session's id, which is a secret
+	Source      string         `json:"source"`                // "server", or "client": it says so itself
+	Role        string         `json:"role"`                  // "subscriber": of what it is sent; "publisher": of what it sends
 	Mid         string         `json:"mid"`
 	Kind        string         `json:"kind"`
 	Codec       string         `json:"codec,omitempty"`

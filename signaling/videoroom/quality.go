@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"slices"
 	"time"
 
 	"cardea/relay/plane"
@@ -95,6 +96,9 @@ func (s *session) readQuality(body janus.Object) (q plane.Quality, err error) {
 	for _, o := range body.Objects("lines") {
 		if err := check(o, janus.Param{Name: "mid", Type: janus.String, Required: true}); err != nil {
 			return q, err
+		}
+		if slices.ContainsFunc(q.Lines, func(l plane.LineQuality) bool { return l.Mid == o.String("mid") }) {
+			return q, refuse(codeInvalidElement, "Invalid element value (lines: mid '%s' twice)", o.String("mid"))
 		}
 		l, ok := s.reported(o.String("mid"))
 		if !ok {

@@ -119,6 +119,7 @@ func TestQualityIsChecked(t *testing.T) {
 		"too many lines": {"lines": many},
 		"no mid":         {"lines": []any{m{"stalls": 1}}},
 		"unknown mid":    {"lines": []any{m{"mid": "77"}}},
+		"a mid twice":    {"lines": []any{m{"mid": "1"}, m{"mid": "1"}}},
 		"not a number":   {"lines": []any{m{"mid": "1", "stalls": "many"}}},
 		"negative":       {"lines": []any{m{"mid": "1", "stalls": -1}}},
 		"beyond all":     {"lines": []any{m{"mid": "1", "watched_ms": json.Number("1e300")}}},

@@ -28,19 +28,23 @@ var private = []netip.Prefix{
 	netip.MustParsePrefix("198.51.100.0/24"), // documentation
 	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
 	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, and broadcast
-	netip.MustParsePrefix("64:ff9b::/96"),    // IPv4 in IPv6, RFC 6052: could be any of the above
-	netip.MustParsePrefix("64:ff9b:1::/48"),  // the same for private use, RFC 8215
-	netip.MustParsePrefix("100::/64"),        // discarded, RFC 6666
 	netip.MustParsePrefix("2001::/23"),       // IETF protocol assignments, Teredo among them
 	netip.MustParsePrefix("2001:db8::/32"),   // documentation
 	netip.MustParsePrefix("2002::/16"),       // 6to4: IPv4 in IPv6
-	netip.MustParsePrefix("fec0::/10"),       // site-local, RFC 3879
+	netip.MustParsePrefix("3fff::/20"),       // documentation, RFC 9637
 }
+
+// unicast is all that IPv6 has of public addresses (RFC 4291). Outside are, among others, the ways to write IPv4 addresses in IPv6,
+// which translators lead anywhere (RFC 6052, RFC 8215), and site-local ones.
+var unicast = netip.MustParsePrefix("2000::/3")
 
 // Public tells whether an address is one of the public internet.
 func Public(a netip.Addr) bool {
 	a = a.Unmap()
 	if !a.IsValid() || a.IsUnspecified() || a.IsLoopback() || a.IsPrivate() || a.IsMulticast() || a.IsLinkLocalUnicast() {
+		return false
+	}
+	if a.Is6() && !unicast.Contains(a.WithZone("")) {
 		return false
 	}
 	for _, p := range private {

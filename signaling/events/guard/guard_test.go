@@ -16,6 +16,7 @@ func TestPublic(t *testing.T) {
 		"10.1.2.3": false, "172.16.0.1": false, "192.168.1.1": false, "169.254.169.254": false, "100.64.0.1": false, "fe80::1": false,
 		"fe80::1%eth0": false, "fd00:ec2::254": false, "224.0.0.1": false, "ff02::1": false, "255.255.255.255": false, "198.18.0.1": false,
 		"64:ff9b::7f00:1": false, "2002:7f00:1::": false, "fec0::1": false, "2001:0:7f00:1::": false,
+		"::127.0.0.1": false, "::ffff:0:127.0.0.1": false, "64:ff9b:1::7f00:1": false, "100::1": false, "5f00::1": false, "3fff::1": false, "2001:db8::1": false,
 	} {
 		if got := Public(netip.MustParseAddr(text)); got != public {
 			t.Errorf("%s: public %v, want %v", text, got, public)

@@ -74,8 +74,8 @@ func New(cfg Config) (*Webhook, error) {
 	}
 	w := &Webhook{cfg: cfg, key: []byte(cfg.Key)}
 	if text, ok := strings.CutPrefix(cfg.Key, keyPrefix); ok {
-		if w.key, err = base64.StdEncoding.DecodeString(text); err != nil {
-			return nil, errors.New("webhook: the key is not base64 after " + keyPrefix)
+		if w.key, err = base64.StdEncoding.DecodeString(text); err != nil || len(w.key) == 0 { // unsigned by mistake
+			return nil, errors.New("webhook: there is no key in base64 after " + keyPrefix)
 		}
 	}
 	w.single.Store(cfg.Single)

@@ -184,6 +184,9 @@ func TestNowhereElse(t *testing.T) {
 			t.Errorf("%q: %v", wrong, err)
 		}
 	}
+	if _, err := New(Config{URL: "http://x", Key: "whsec_"}); err == nil {
+		t.Error("an empty key is taken, and nothing signed")
+	}
 	if _, err := New(Config{URL: "http://x", Key: "whsec_no base64!"}); err == nil {
 		t.Error("a wrong key was taken")
 	}
