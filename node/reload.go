@@ -37,13 +37,15 @@ type reloaded struct {
 func (n *Node) reload(c *config.Config) (r reloaded, err error) {
 	differ := config.Changed(&n.running, c)
 	var pair *tls.Certificate
-	if err := n.finder.locator.Reload(); err != nil {
-		return r, err
-	}
 	if n.certificate != nil && c.TLS.Certificate != "" {
 		if pair, err = readCertificate(c.TLS); err != nil { // also where the same files hold another
 			return r, err
 		}
+	}
+	if err := n.finder.locator.Reload(); err != nil {
+		return r, err
+	}
+	if pair != nil {
 		n.certificate.pair.Store(pair)
 		r.certificate = true
 	}
