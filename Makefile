@@ -37,7 +37,7 @@ race: ## unit tests with the race detector
 
 system: ## whole nodes from outside, with the race detector; one package at a time, since they watch the clock
 	@e2e/setup.sh gcc=gcc gcc=libc6-dev ip=iproute2
-	CGO_ENABLED=1 go test -race -p 1 ./e2e/...
+	CGO_ENABLED=1 go test -race -count 1 -p 1 ./e2e/...
 
 e2e: build ## tests with real browsers and Janus's own client library
 	@e2e/setup.sh node=nodejs npm=npm chromium=chromium openssl=openssl ip=iproute2
