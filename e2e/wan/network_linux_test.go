@@ -370,7 +370,7 @@ func TestCommand(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "10.2.0.1/32") {
 		t.Errorf("in the namespace: %q, %v", out, err)
 	}
-	c := n.Site("a").Command(t.Context(), "cat")
+	c := n.Site("a").Command(t.Context(), "sleep", "60")
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
