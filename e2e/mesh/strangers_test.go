@@ -84,16 +84,28 @@ func (w *world) counting(t *testing.T, region, name string) func() {
 	}
 }
 
+// attempts is how often a call may lose packets while strangers do something until that counts as their doing: what they can do they
+// can do again, and a busy machine loses packets by itself.
+const attempts = 3
+
 // undisturbed wants a call to go on while f does what it does, and all links to stay. counted is called afterwards.
 func (c *call) undisturbed(t *testing.T, what string, counted, f func()) {
 	t.Helper()
-	restart(c.watching)
-	before, missing := c.w.carriedBy(), lost(c.watching)
-	f()
-	flow(t, c.watching, 50)
-	t.Logf("%s: longest gap of the call %v, %d packets lost", what, gap(c.watching).Round(time.Millisecond), lost(c.watching)-missing)
-	if n := lost(c.watching) - missing; n > 0 {
-		t.Errorf("%s: the call loses %d packets", what, n)
+	before := c.w.carriedBy()
+	for attempt := 1; ; attempt++ {
+		restart(c.watching)
+		missing := lost(c.watching)
+		f()
+		flow(t, c.watching, 50)
+		n := lost(c.watching) - missing
+		t.Logf("%s: longest gap of the call %v, %d packets lost", what, gap(c.watching).Round(time.Millisecond), n)
+		if n == 0 {
+			break
+		}
+		if attempt == attempts {
+			t.Errorf("%s: the call loses %d packets, and lost some each time", what, n)
+			break
+		}
 	}
 	for pair, bytes := range c.w.carriedBy() {
 		if bytes < before[pair] {

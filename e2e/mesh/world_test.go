@@ -393,17 +393,20 @@ func (w *world) named(t *testing.T, id string) *node {
 // keeper returns the node where a room's roster is, as another sees it.
 func (n *node) keeper(t *testing.T, room int) *node {
 	t.Helper()
-	var list console.Rooms
-	if err := n.fetch("/api/v1/rooms", &list); err != nil {
-		t.Fatalf("%s: rooms: %v", n.name, err)
-	}
-	for _, r := range list.Rooms {
-		if r.Room == strconv.Itoa(room) {
-			return n.w.named(t, r.Keeper)
+	var found *node
+	await(t, func() string { return fmt.Sprintf("%s does not list room %d", n.name, room) }, func() bool {
+		var list console.Rooms
+		if err := n.fetch("/api/v1/rooms", &list); err != nil {
+			t.Fatalf("%s: rooms: %v", n.name, err)
 		}
-	}
-	t.Fatalf("%s does not list room %d", n.name, room)
-	return nil
+		for _, r := range list.Rooms {
+			if r.Room == strconv.Itoa(room) {
+				found = n.w.named(t, r.Keeper)
+			}
+		}
+		return found != nil
+	})
+	return found
 }
 
 // path returns the nodes that a publisher's streams pass, this one, where they are watched, included. All streams of a
