@@ -33,6 +33,7 @@ func OpenRedis(url string) (*redis.Client, error) {
 	if err != nil {
 		return nil, errors.New("want redis://[USER:PASSWORD@]HOST[:PORT][/DB]") // the parser's error may quote the password
 	}
+	o.ContextTimeoutEnabled = true
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = redisTime, redisTime, redisTime
 	o.PoolSize, o.MaxRetries, o.DialerRetries = 1, -1, 1
 	o.DisableIdentity = true

@@ -15,6 +15,7 @@
 // stops; when it dies, the entry expires, and one of the others is there a second later. What lies under the key without an
 // expiry, or is no string, is nobody's, and is replaced.
 //
-// Nothing depends on Redis: while it is away the node tries again, logs once, and counts. Redis that comes back empty has the
+// Nothing depends on Redis: while it is away the node tries again, more and more rarely, logs once, and counts. What it refuses of one
+// entry is no matter of the others. It is one server, not a Redis Cluster. Redis that comes back empty has the
 // entries again within a third of their time to live. Nothing is read but shared keys, of which only equality with this node's own value matters.
 package registry

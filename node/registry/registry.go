@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -15,8 +16,10 @@ import (
 )
 
 const (
-	lookEvery  = time.Second     // at the node, whether it has changed
-	retryEvery = 2 * time.Second // while Redis is away
+	lookEvery = time.Second // at the node, whether it has changed
+	// While Redis is away the time between attempts doubles between these, and does not go beyond that between refreshes.
+	leastRetry = 2 * time.Second
+	mostRetry  = 30 * time.Second
 	passTime   = 5 * time.Second // for all entries together
 	leaveTime  = time.Second     // to take them out at the end
 	// refreshes is how often an entry is written within its life when nothing changes.
@@ -64,7 +67,7 @@ func New(cfg Config) (*Registry, error) {
 	if cfg.TTL < 3*time.Second {
 		return nil, fmt.Errorf("registry: a TTL of %v is below 3s", cfg.TTL)
 	}
-	r := &Registry{cfg: cfg, look: lookEvery, retry: retryEvery, plan: planner{refresh: cfg.TTL / refreshes, written: map[string]note{}}}
+	r := &Registry{cfg: cfg, look: lookEvery, retry: leastRetry, plan: planner{refresh: cfg.TTL / refreshes, written: map[string]note{}}}
 	sample := cfg.Describe()
 	for _, e := range append([]Entry{own}, cfg.Entries...) {
 		l, err := newLayout(e)
@@ -96,31 +99,51 @@ func (r *Registry) Run(ctx context.Context) error {
 	defer r.Close()
 	wait := time.NewTimer(0)
 	defer wait.Stop()
-	said := false // that Redis is away
+	failures := 0 // in a row
+	away := false
 	for {
 		select {
 		case <-ctx.Done():
-			r.leave(ctx)
+			if !away {
+				r.leave(ctx)
+			}
 			return nil
 		case <-wait.C:
 		}
+		before := r.writes.Load()
 		err := r.pass(ctx)
-		r.up.Store(err == nil)
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil: // it says nothing
+			continue
 		case err != nil:
 			r.failure.Add(1)
-			if !said {
+			if failures == 0 {
 				r.cfg.Log.Warn("registry cannot be written; calls are not affected", "error", err)
 			}
-		case said:
+		case failures > 0:
 			r.cfg.Log.Info("registry works again")
 		}
-		said = err != nil
-		if wait.Reset(r.look); err != nil {
-			wait.Reset(r.retry)
+		r.up.Store(err == nil)
+		if away = err != nil && !isReply(err); err == nil {
+			failures = 0
+			wait.Reset(r.look)
+			continue
 		}
+		if failures++; !away && r.writes.Load() > before {
+			failures = 1 // the others' sake
+		}
+		wait.Reset(pause(failures, r.retry, max(min(mostRetry, r.plan.refresh), r.retry), rand.Float64()))
 	}
+}
+
+// pause is how long to wait after some failures in a row: twice as long after each, up to most, and between half of that and all, as
+// chance (0 to 1) has it, lest all nodes come back at once.
+func pause(failures int, least, most time.Duration, chance float64) time.Duration {
+	d := most
+	if failures < 16 { // more would overflow
+		d = min(least<<(failures-1), most)
+	}
+	return d/2 + time.Duration(chance*float64(d/2))
 }
 
 // pass does what is to be done now.
@@ -133,25 +156,47 @@ func (r *Registry) pass(ctx context.Context) error {
 		r.cfg.Log.Warn("an entry of the registry cannot be made", "error", errors.Join(errs...))
 	}
 	r.faulty = len(errs) > 0
+	var refused []error
 	for _, it := range todo.remove {
-		if err := r.remove(ctx, it); err != nil {
-			r.plan.doubt() // it may come back empty
-			return err
+		if err := r.remove(ctx, it); err == nil {
+			r.plan.removed(it)
+		} else if refused = append(refused, err); !isReply(err) {
+			break
 		}
-		r.plan.removed(it)
 	}
 	for _, it := range todo.write {
-		done, err := r.write(ctx, it)
-		if err != nil {
-			r.plan.doubt()
-			return err
+		if n := len(refused); n > 0 && !isReply(refused[n-1]) {
+			break // it is away for the others as well
 		}
-		if done {
+		switch done, err := r.write(ctx, it); {
+		case err != nil:
+			refused = append(refused, err)
+		case done:
 			r.writes.Add(1)
 			r.plan.wrote(now, it)
 		}
 	}
+	if len(refused) > 0 {
+		r.plan.doubt() // it may come back empty
+		return refused[0]
+	}
 	return nil
+}
+
+// isReply tells whether an error is what Redis says of one entry, which says nothing of the others.
+func isReply(err error) bool {
+	_, is := errors.AsType[redis.Error](err)
+	return is
+}
+
+// explained adds to what Redis says where it takes an operator to know.
+func explained(what, key string, err error) error {
+	for _, prefix := range []string{"MOVED", "ASK", "CLUSTERDOWN"} {
+		if redis.HasErrorPrefix(err, prefix) {
+			return fmt.Errorf("%s %q: the server is a part of a Redis Cluster, which is not supported: %w", what, key, err)
+		}
+	}
+	return fmt.Errorf("%s %q: %w", what, key, err)
 }
 
 // leave takes the entries out, or they expire.
@@ -159,7 +204,7 @@ func (r *Registry) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
 	defer cancel()
 	for _, it := range r.plan.all() {
-		if r.remove(ctx, it) != nil {
+		if err := r.remove(ctx, it); err != nil && !isReply(err) {
 			return
 		}
 	}
@@ -182,7 +227,7 @@ func (r *Registry) write(ctx context.Context, it item) (done bool, err error) {
 		err = r.client.Set(ctx, it.key, it.value, r.cfg.TTL).Err()
 	}
 	if err != nil {
-		return false, fmt.Errorf("write: %w", err)
+		return false, explained("write", it.key, err)
 	}
 	return done, nil
 }
@@ -196,7 +241,7 @@ func (r *Registry) remove(ctx context.Context, it item) error {
 		err = r.client.Del(ctx, it.key).Err()
 	}
 	if err != nil {
-		return fmt.Errorf("remove: %w", err)
+		return explained("remove", it.key, err)
 	}
 	r.writes.Add(1)
 	return nil

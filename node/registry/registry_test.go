@@ -249,6 +249,91 @@ func TestRedisDies(t *testing.T) {
 	}
 }
 
+// Redis takes connections and never answers: the node tries again, says so once, and stops in time for the rest of it.
+func TestRedisHangs(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close() // nothing is accepted; the system takes connections all the same
+	log := &lines{}
+	r, stop := start(t, "redis://"+ln.Addr().String(), &box{node: sample()}, slog.New(slog.NewTextHandler(log, nil)), entries...)
+	eventually(t, func() string {
+		if r.Stats().Failures < 1 {
+			return "no failure"
+		}
+		return ""
+	})
+	stop()
+	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "cannot be written") {
+		t.Errorf("log:\n%s", text)
+	}
+}
+
+// What real servers refuse is said in one line that names it, with no password in it; an entry that is refused is no matter of the others.
+func TestRefused(t *testing.T) {
+	const id = "abcdefghijklmnop"
+	for name, tt := range map[string]struct {
+		arguments []string
+		user      string
+		want      string
+		written   string // a key that is there all the same
+	}{
+		"no password":    {[]string{"--requirepass", "right"}, "", "NOAUTH", ""},
+		"wrong password": {[]string{"--requirepass", "right"}, ":hush@", "WRONGPASS", ""},
+		"a replica":      {[]string{"--replicaof", "127.0.0.1", "1"}, "", "READONLY", ""},
+		"a cluster":      {[]string{"--cluster-enabled", "yes"}, "", "a part of a Redis Cluster, which is not supported", ""},
+		"a key":          {strings.Fields("--user me on >hush ~media* ~ip:* +@all"), "me:hush@", `write \"cardea:node:` + id + `\": NOPERM`, "ip:" + id},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := discoverytest.StartRedis(t, tt.arguments...)
+			log := &lines{}
+			r, stop := start(t, strings.Replace(server.URL, "unix://", "unix://"+tt.user, 1), &box{node: sample()}, slog.New(slog.NewTextHandler(log, nil)), entries...)
+			eventually(t, func() string {
+				if r.Stats().Failures < 2 {
+					return "no failures"
+				}
+				return ""
+			})
+			if s := r.Stats(); s.Up || (s.Writes > 0) != (tt.written != "") {
+				t.Errorf("%+v", s)
+			}
+			gone := func() bool { return true }
+			if tt.written != "" {
+				look, err := discovery.OpenRedis(server.URL)
+				if err != nil {
+					t.Fatal(err)
+				}
+				left, err := look.PTTL(t.Context(), tt.written).Result()
+				if err != nil || left <= 0 || left > 3*time.Second {
+					t.Errorf("%s lives %v, %v", tt.written, left, err)
+				}
+				defer func() { _ = look.Close() }()
+				gone = func() bool { return look.Exists(t.Context(), tt.written).Val() == 0 }
+			}
+			stop()
+			if !gone() {
+				t.Errorf("%s is there afterwards", tt.written)
+			}
+			if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, tt.want) || strings.Contains(text, "hush") {
+				t.Errorf("log, want %s:\n%s", tt.want, text)
+			}
+		})
+	}
+}
+
+func TestPause(t *testing.T) {
+	for failures, most := range map[int]time.Duration{1: 2, 2: 4, 3: 8, 4: 10, 15: 10, 16: 10, 1000: 10} {
+		most *= time.Second
+		if d := pause(failures, 2*time.Second, 10*time.Second, 1); d != most {
+			t.Errorf("after %d: %v, want %v at most", failures, d, most)
+		}
+		if d := pause(failures, 2*time.Second, 10*time.Second, 0); d != most/2 {
+			t.Errorf("after %d: %v, want %v at least", failures, d, most/2)
+		}
+	}
+}
+
 // What speaks no Redis is Redis that is away.
 func TestRubbishServer(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

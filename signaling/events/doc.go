@@ -25,10 +25,13 @@
 //	opaque_id   string, what the client named the handle when it attached; absent when it did not
 //	event       object, what happened
 //
-// A user event has its object under its label ("TGG_USER_EVENT" unless configured) instead, and the room's key:
+// A user event has its object under its label ("TGG_USER_EVENT" unless configured) instead, the room's key, and an id before all else: a
+// string that is the same whenever and by whichever way the event is delivered, and no other event's, of any node. It is given where
+// events are kept (package spool); what its parts are means nothing to others. Events of Janus have it there only if the configuration
+// says so.
 //
-//	{"emitter": "n1", "type": 512, "timestamp": 1700000000000000, "session_id": 1, "handle_id": 2, "room": "videoroom/1234",
-//	 "TGG_USER_EVENT": {"event": "joined", "community_id": "…", "room": 1234, "id": 5678, "display": "alice"}}
+//	{"id": "5f0c2b9a7e41d3-208", "emitter": "n1", "type": 512, "timestamp": 1700000000000000, "session_id": 1, "handle_id": 2,
+//	 "room": "videoroom/1234", "TGG_USER_EVENT": {"event": "joined", "community_id": "…", "room": 1234, "id": 5678, "display": "alice"}}
 //
 // The object says which event it is and whom it concerns:
 //

@@ -122,8 +122,8 @@ type Event struct {
 	Body      json.RawMessage // object: of a user event what is under the label, else what is under "event"
 }
 
-// AppendJSON appends the event as its envelope, which the package's documentation describes, to dst. The label is that of
-// user events.
+// AppendJSON appends the event as its envelope, which the package's documentation describes, to dst, but for the id. The label is
+// that of user events.
 func (e *Event) AppendJSON(dst []byte, emitter, label string) []byte {
 	dst = append(dst, `{"emitter":`...)
 	dst = appendString(dst, emitter)

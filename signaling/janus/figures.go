@@ -26,32 +26,50 @@ func (s *Server) reportCore(subtype int, body object) {
 	s.cfg.Events.EmitBody(events.Core, subtype, events.Origin{}, body)
 }
 
-// reportFigures tells each period how much there is and what flows, until ctx is done.
+// reportFigures tells each period how much there is, if that has changed, and what flows, until ctx is done.
 func (s *Server) reportFigures(ctx context.Context) {
 	if s.cfg.Events == nil || s.cfg.StatsPeriod <= 0 {
 		return
 	}
 	tick := time.NewTicker(s.cfg.StatsPeriod)
 	defer tick.Stop()
+	var told serverFigures
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			s.reportUpdate()
+			s.reportUpdate(&told, time.Now())
 			s.reportFlows(ctx)
 		}
 	}
 }
 
-// reportUpdate tells how much there is.
-func (s *Server) reportUpdate() {
-	if !s.cfg.Events.Wants(events.Core) {
+// serverFigures is how much there was when it was told last.
+type serverFigures struct {
+	sessions, handles, peers int64
+	at                       time.Time
+}
+
+// sameFiguresEvery is how often figures are told that have not changed: a server with nothing to do says little, and yet that it is there.
+const sameFiguresEvery = time.Minute
+
+// due tells whether figures are to be told after those that were told last.
+func (f serverFigures) due(last serverFigures) bool {
+	at := last.at
+	last.at = f.at
+	return f != last || f.at.Sub(at) >= sameFiguresEvery
+}
+
+// reportUpdate tells how much there is, if that is news.
+func (s *Server) reportUpdate(told *serverFigures, now time.Time) {
+	f := serverFigures{s.metrics.Sessions.Load(), s.metrics.Handles.Load(), s.metrics.Peers.Load(), now}
+	if !s.cfg.Events.Wants(events.Core) || !f.due(*told) {
 		return
 	}
+	*told = f
 	s.reportCore(events.Running, object{"status": "update", "info": object{
-		"sessions": s.metrics.Sessions.Load(), "handles": s.metrics.Handles.Load(), "peerconnections": s.metrics.Peers.Load(),
-		"stats-period": int(s.cfg.StatsPeriod / time.Second),
+		"sessions": f.sessions, "handles": f.handles, "peerconnections": f.peers, "stats-period": int(s.cfg.StatsPeriod / time.Second),
 	}})
 }
 

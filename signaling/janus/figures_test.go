@@ -66,6 +66,33 @@ func TestSample(t *testing.T) {
 	}
 }
 
+// TestServerFigures wants what changes told at once, and what does not once a minute.
+func TestServerFigures(t *testing.T) {
+	start := time.Unix(100, 0)
+	after := func(d time.Duration, sessions, handles, peers int64) serverFigures {
+		return serverFigures{sessions, handles, peers, start.Add(d)}
+	}
+	last := after(0, 1, 2, 3)
+	for _, tt := range []struct {
+		now serverFigures
+		due bool
+	}{
+		{after(time.Second, 1, 2, 3), false},
+		{after(59*time.Second, 1, 2, 3), false},
+		{after(time.Minute, 1, 2, 3), true},
+		{after(time.Second, 0, 2, 3), true},
+		{after(time.Second, 1, 3, 3), true},
+		{after(time.Second, 1, 2, 0), true},
+	} {
+		if due := tt.now.due(last); due != tt.due {
+			t.Errorf("%+v after %+v: %v", tt.now, last, due)
+		}
+	}
+	if !after(0, 0, 0, 0).due(serverFigures{}) {
+		t.Error("the first are not told")
+	}
+}
+
 // TestQuality pins that a counter which began anew, or more losses than packets, make no figure beyond 0 to 100.
 func TestQuality(t *testing.T) {
 	for _, tt := range []struct {

@@ -58,6 +58,7 @@ type RedisServer struct {
 	URL string // of its socket
 
 	program, dir, socket string
+	arguments            []string
 	cmd                  *exec.Cmd // nil while it does not run
 }
 
@@ -67,8 +68,8 @@ func Redis(t *testing.T) string {
 	return StartRedis(t).URL
 }
 
-// StartRedis is Redis for tests that kill it and bring it back.
-func StartRedis(t *testing.T) *RedisServer {
+// StartRedis is Redis for tests that kill it and bring it back, or that need it with arguments of its own.
+func StartRedis(t *testing.T, arguments ...string) *RedisServer {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -79,7 +80,7 @@ func StartRedis(t *testing.T) *RedisServer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	r := &RedisServer{program: program, dir: dir, socket: filepath.Join(dir, "s")}
+	r := &RedisServer{program: program, dir: dir, socket: filepath.Join(dir, "s"), arguments: arguments}
 	r.URL = "unix://" + r.socket
 	t.Cleanup(r.Kill)
 	r.Start(t)
@@ -89,7 +90,8 @@ func StartRedis(t *testing.T) *RedisServer {
 // Start starts the server, empty, and waits until it answers.
 func (r *RedisServer) Start(t *testing.T) {
 	t.Helper()
-	r.cmd = exec.Command(r.program, "--port", "0", "--unixsocket", r.socket, "--save", "", "--appendonly", "no", "--dir", r.dir)
+	arguments := append([]string{"--port", "0", "--unixsocket", r.socket, "--save", "", "--appendonly", "no", "--dir", r.dir}, r.arguments...)
+	r.cmd = exec.Command(r.program, arguments...)
 	if err := r.cmd.Start(); err != nil {
 		r.cmd = nil
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"cardea/signaling/events/sink"
 	"cardea/signaling/events/spool"
@@ -41,17 +42,22 @@ var _ sink.Sink = (*Log)(nil)
 func New(cfg Config) *Log { return &Log{cfg: cfg} }
 
 // Send implements [sink.Sink].
-func (l *Log) Send(_ context.Context, batch []spool.Entry) (int, error) {
+func (l *Log) Send(ctx context.Context, batch []spool.Entry) (int, error) {
 	if err := l.open(); err != nil {
 		return 0, fmt.Errorf("log of events: %w", err)
 	}
+	file := l.file
+	// A pipe that nobody reads makes a write wait; files know no deadlines, nor need them.
+	_ = file.SetWriteDeadline(time.Time{})
+	stop := context.AfterFunc(ctx, func() { _ = file.SetWriteDeadline(time.Unix(0, 1)) })
+	defer stop()
 	l.text = l.text[:0]
 	if l.torn {
 		l.text = append(l.text, '\n')
 	}
 	start := len(l.text)
 	for i := range batch {
-		l.text = append(append(l.text, batch[i].Value...), '\n')
+		l.text = append(batch[i].AppendJSON(l.text), '\n')
 	}
 	n, err := l.file.Write(l.text)
 	if n > 0 {
@@ -116,10 +122,13 @@ func (l *Log) openFile() error {
 	if err != nil {
 		return err
 	}
-	l.file, l.torn = f, false
+	l.file = f // of a pipe it is still known whether the last line has an end
 	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+	if err != nil || !info.Mode().IsRegular() {
 		return err
+	}
+	if l.torn = false; info.Size() == 0 {
+		return nil
 	}
 	var last [1]byte
 	if _, err := f.ReadAt(last[:], info.Size()-1); err == nil {

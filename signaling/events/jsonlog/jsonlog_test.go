@@ -1,10 +1,14 @@
 package jsonlog
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,15 +18,15 @@ import (
 
 func entries(a, b int) (all []spool.Entry) {
 	for i := a; i <= b; i++ {
-		all = append(all, spool.Entry{Value: []byte(`{"n":` + strconv.Itoa(i) + `}`)})
+		all = append(all, spool.Entry{Value: []byte(`{"n":` + strconv.Itoa(i) + `}`), Seq: uint64(i)})
 	}
 	return all
 }
 
 func lines(a, b int) string {
 	var text strings.Builder
-	for _, e := range entries(a, b) {
-		text.Write(append(e.Value, '\n'))
+	for i := a; i <= b; i++ {
+		fmt.Fprintf(&text, `{"id":"00000000000000-%d","n":%d}`+"\n", i, i)
 	}
 	return text.String()
 }
@@ -65,7 +69,7 @@ func TestRenamed(t *testing.T) {
 func TestTooLong(t *testing.T) {
 	for keep, left := range map[int][]int{0: {7}, 1: {7, 5}, 3: {7, 5, 3, 1}} {
 		path := filepath.Join(t.TempDir(), "events.json")
-		l := New(Config{Path: path, MaxSize: 10, Keep: keep})
+		l := New(Config{Path: path, MaxSize: 40, Keep: keep})
 		for i := 1; i <= 8; i++ { // two lines are too long for a third
 			send(t, l, i, i)
 		}
@@ -90,6 +94,51 @@ func TestTorn(t *testing.T) {
 	defer l.Close()
 	send(t, l, 2, 3)
 	want(t, path, lines(1, 1)+`{"n":`+"\n"+lines(2, 3))
+}
+
+// TestPipe writes to a pipe that nobody reads: it must not outlast its time, and who reads later finds every event in a line of its own.
+func TestPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := New(Config{Path: path})
+	defer l.Close()
+	reader, err := os.OpenFile(path, os.O_RDWR, 0) // what is in a pipe goes with the last that has it open
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	const count = 10_000 // far more than a pipe holds
+	ctx, cancel := context.WithCancel(t.Context())
+	var first [1]byte
+	go func() {
+		defer cancel() // when the write has begun
+		if _, err := reader.Read(first[:]); err != nil {
+			t.Error(err)
+		}
+	}()
+	n, err := l.Send(ctx, entries(1, count))
+	if n == 0 || n == count || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("sent: %d, %v", n, err)
+	}
+	read := make(chan string)
+	go func() {
+		b := append(make([]byte, 0, 1<<20), first[0])
+		for !strings.HasSuffix(string(b), lines(count, count)) {
+			m, err := reader.Read(b[len(b):cap(b)])
+			if err != nil {
+				break
+			}
+			b = b[:len(b)+m]
+		}
+		read <- string(b)
+	}()
+	send(t, l, n+1, count)
+	text := <-read
+	if !strings.HasPrefix(text, lines(1, n)) || !strings.HasSuffix(text, "\n"+lines(n+1, count)) {
+		t.Errorf("of %d lines %d were there first, and what followed is not whole", count, n)
+	}
 }
 
 // TestFull writes to a device that is full, and then to none.

@@ -1,11 +1,15 @@
 // Package kafka delivers events to a Kafka topic.
 //
 // Each event is a record: its value the event's JSON envelope, its key what the event is about (a room, else a session), so that the
-// events of a room are in one partition and in order, its timestamp the event's. Headers say "id", which is the same when an
-// event is delivered again, and "type", the bit of Janus's type as a decimal number.
+// events of a room are in one partition and in order, its timestamp the event's. Headers say "id", the event's as in its
+// JSON, and "type", the bit of Janus's type as a decimal number.
 //
 // Within one connection to the brokers the producer is idempotent: repetitions that the client makes itself are not seen by
-// consumers. When a broker is away for longer than an attempt takes, and when the node restarts, events come again.
+// consumers. When a broker is away for longer than an attempt takes, and when the node restarts, events come again: consumers that mind
+// drop those whose id they have seen.
+//
+// A password of the mechanism PLAIN, which is sent as it is, goes over TLS, to loopback addresses, or where the configuration says
+// that it may be read.
 package kafka
 
 import (
@@ -15,7 +19,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -44,6 +51,8 @@ type Config struct {
 	TLS *tls.Config
 	// Mechanism is PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, with User and Password; "" does not authenticate.
 	Mechanism, User, Password string
+	// AllowPlaintext sends a password of PLAIN also without TLS, and not to loopback addresses alone.
+	AllowPlaintext bool
 	// Linger is how long the client waits for more records before it sends some. The spool gathers already: 0 is fine.
 	Linger time.Duration
 	// MaxBytes bounds a request's batch for one partition; 1,000,000 by default, below a broker's own default.
@@ -55,6 +64,7 @@ type Config struct {
 // Kafka produces events to a topic.
 type Kafka struct {
 	client *kgo.Client
+	faults faults
 	done   map[uint64]bool // events of a batch that was delivered in part, which have arrived
 }
 
@@ -100,6 +110,9 @@ func New(cfg Config) (*Kafka, error) {
 	if cfg.TLS != nil {
 		options = append(options, kgo.DialTLSConfig(cfg.TLS))
 	}
+	if cfg.dial == nil && cfg.Mechanism == "PLAIN" && cfg.TLS == nil && !cfg.AllowPlaintext {
+		cfg.dial = dialLoopback
+	}
 	if cfg.dial != nil {
 		options = append(options, kgo.Dialer(cfg.dial))
 	}
@@ -110,11 +123,60 @@ func New(cfg Config) (*Kafka, error) {
 		}
 		options = append(options, kgo.SASL(m))
 	}
-	client, err := kgo.NewClient(options...)
-	if err != nil {
+	k := &Kafka{done: map[uint64]bool{}}
+	var err error
+	if k.client, err = kgo.NewClient(append(options, kgo.WithLogger(&k.faults))...); err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
 	}
-	return &Kafka{client: client, done: map[uint64]bool{}}, nil
+	return k, nil
+}
+
+// faults keeps what the client last logged that went wrong: of an attempt that failed it returns no more than that time was up.
+type faults struct {
+	mu   sync.Mutex
+	last error
+}
+
+var _ kgo.Logger = (*faults)(nil)
+
+// Level implements [kgo.Logger]. Handshakes and authentications that fail count as no more than this.
+func (f *faults) Level() kgo.LogLevel { return kgo.LogLevelDebug }
+
+// Log implements [kgo.Logger].
+func (f *faults) Log(_ kgo.LogLevel, _ string, pairs ...any) {
+	for i := 1; i < len(pairs); i += 2 {
+		if err, is := pairs[i].(error); is && pairs[i-1] == "err" && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+			f.mu.Lock()
+			f.last = err
+			f.mu.Unlock()
+		}
+	}
+}
+
+// take returns what was kept, and keeps it no more.
+func (f *faults) take() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err := f.last
+	f.last = nil
+	return err
+}
+
+// dialTimeout bounds a connection's making.
+const dialTimeout = 10 * time.Second
+
+// errPlaintext says that a broker is elsewhere, and would be told the password for all to read.
+var errPlaintext = errors.New("a password is not sent without TLS but to a loopback address")
+
+// dialLoopback connects to brokers of this machine, wherever the configuration's, and those that they tell of, claim to be.
+func dialLoopback(ctx context.Context, network, host string) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+		if ap, err := netip.ParseAddrPort(address); err != nil || !ap.Addr().Unmap().IsLoopback() {
+			return fmt.Errorf("%w: %s", errPlaintext, address)
+		}
+		return nil
+	}}
+	return d.DialContext(ctx, network, host)
 }
 
 func mechanism(cfg Config) (sasl.Mechanism, error) {
@@ -138,6 +200,7 @@ func (k *Kafka) Send(ctx context.Context, batch []spool.Entry) (int, error) {
 			records, of = append(records, record(&batch[i])), append(of, i)
 		}
 	}
+	_ = k.faults.take() // of an earlier attempt
 	results := k.client.ProduceSync(ctx, records...)
 	failed := make(map[*kgo.Record]error, len(results))
 	for _, r := range results {
@@ -164,6 +227,9 @@ func (k *Kafka) Send(ctx context.Context, batch []spool.Entry) (int, error) {
 	if errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge) || errors.Is(err, kerr.InvalidRecord) {
 		err = fmt.Errorf("%w: %w", sink.ErrRefused, err)
 	}
+	if fault := k.faults.take(); fault != nil && errors.Is(err, context.DeadlineExceeded) {
+		return n, fmt.Errorf("kafka: %w: %w", err, fault)
+	}
 	return n, fmt.Errorf("kafka: %w", err)
 }
 
@@ -175,7 +241,7 @@ func (k *Kafka) forget(batch []spool.Entry) {
 }
 
 func record(e *spool.Entry) *kgo.Record {
-	r := &kgo.Record{Value: e.Value, Timestamp: e.Time, Headers: []kgo.RecordHeader{
+	r := &kgo.Record{Value: e.AppendJSON(nil), Timestamp: e.Time, Headers: []kgo.RecordHeader{
 		{Key: "id", Value: []byte(e.ID())}, {Key: "type", Value: strconv.AppendUint(nil, uint64(e.Kind), 10)},
 	}}
 	if e.Key != "" {

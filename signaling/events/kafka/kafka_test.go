@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -121,7 +122,7 @@ func TestProduce(t *testing.T) {
 				t.Errorf("event %d of %s after %d", n, key, last[key])
 			}
 			last[key] = n
-			if d := cmp.Diff([]any{"0000000a-" + strconv.Itoa(n), "64", int64(1_700_000_000_000 + n)}, []any{header(r, "id"), header(r, "type"), r.Timestamp.UnixMilli()}); d != "" {
+			if d := cmp.Diff([]any{"0000000000000a-" + strconv.Itoa(n), "64", int64(1_700_000_000_000 + n)}, []any{header(r, "id"), header(r, "type"), r.Timestamp.UnixMilli()}); d != "" {
 				t.Error(d)
 			}
 		}
@@ -277,6 +278,51 @@ func TestTLSAndSASL(t *testing.T) {
 		t.Errorf("a broker that is not to be trusted: %d, %v", n, err)
 	}
 	consumed(t, 30, kgo.SeedBrokers(c.ListenAddrs()...), kgo.DialTLSConfig(client), kgo.SASL(plain.Auth{User: user, Pass: password}.AsMechanism()))
+}
+
+// TestPlaintext wants a password sent without TLS to this machine, and elsewhere only if that is allowed.
+func TestPlaintext(t *testing.T) {
+	const user, password = "cardea", "hush"
+	c := cluster(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", user, password))
+	cfg := Config{Brokers: c.ListenAddrs(), Mechanism: "PLAIN", User: user, Password: password}
+	if n, err := producer(t, cfg).Send(t.Context(), entries(1, 10)); n != 10 || err != nil {
+		t.Errorf("to loopback addresses: %d, %v", n, err)
+	}
+	_, err := dialLoopback(t.Context(), "tcp", "192.0.2.1:9092")
+	if !errors.Is(err, errPlaintext) {
+		t.Errorf("elsewhere: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	cfg.Brokers = []string{"192.0.2.1:9092"}
+	if n, err := producer(t, cfg).Send(ctx, entries(1, 1)); n != 0 || err == nil || strings.Contains(err.Error(), password) {
+		t.Errorf("elsewhere: %d, %v", n, err)
+	}
+}
+
+// TestReason wants to be told why brokers cannot be used, and not only that time was up.
+func TestReason(t *testing.T) {
+	server, _ := certificates(t)
+	c := cluster(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "right"))
+	secured := cluster(t, kfake.TLS(server))
+	for name, tt := range map[string]struct {
+		cfg  Config
+		want string
+	}{
+		"nobody there":   {Config{Brokers: []string{"127.0.0.1:1"}}, "connection refused"},
+		"not this way":   {Config{Brokers: []string{"192.0.2.1:1"}, Mechanism: "PLAIN", User: "u", Password: "hush"}, errPlaintext.Error()},
+		"wrong password": {Config{Brokers: c.ListenAddrs(), Mechanism: "PLAIN", User: "u", Password: "hush"}, "EOF"}, // as these brokers have it
+		"no trust":       {Config{Brokers: secured.ListenAddrs(), TLS: &tls.Config{MinVersion: tls.VersionTLS12}}, "certificate signed by unknown authority"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			if n, err := producer(t, tt.cfg).Send(ctx, entries(1, 1)); n != 0 || err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "hush") {
+				t.Errorf("%d, %v", n, err)
+			}
+		})
+	}
 }
 
 // certificates returns the TLS configurations of a server and of a client that trusts it.

@@ -63,6 +63,8 @@ type Runner struct {
 	cfg   Config
 	first chan struct{} // closed when First has arrived
 
+	refusal time.Time // when one was logged last; owned by Run
+
 	delivered, redelivered, refused, failures atomic.Uint64
 	away                                      atomic.Bool
 	mu                                        sync.Mutex
@@ -150,8 +152,7 @@ func (r *Runner) deliver(ctx context.Context, batch []spool.Entry, arrived func(
 		}
 		refused := err != nil && errors.Is(err, ErrRefused)
 		if refused && n == 0 && size == 1 {
-			r.refused.Add(1)
-			r.cfg.Log.Warn("an event was refused, and is given up", "event", batch[0].ID(), "error", err)
+			r.refuse(&batch[0], err)
 			n = 1
 		}
 		r.confirm(batch[:n], arrived)
@@ -162,6 +163,9 @@ func (r *Runner) deliver(ctx context.Context, batch []spool.Entry, arrived func(
 			if n == 0 {
 				size = (size + 1) / 2
 			}
+		case n > 0 && errors.Is(err, context.DeadlineExceeded):
+			r.note(nil) // it is slow, and takes them
+			wait.attempts = 0
 		case err != nil:
 			r.failures.Add(1)
 			r.redelivered.Add(uint64(len(batch[:size-n]))) //nolint:gosec // not negative
@@ -192,11 +196,23 @@ func (r *Runner) send(ctx context.Context, batch []spool.Entry) (int, error) {
 	return n, err
 }
 
+// refuse gives an event up.
+func (r *Runner) refuse(e *spool.Entry, err error) {
+	count := r.refused.Add(1)
+	if now := time.Now(); r.refusal.IsZero() || now.Sub(r.refusal) >= refusalEvery {
+		r.refusal = now
+		r.cfg.Log.Warn("an event was refused, and is given up", "event", e.ID(), "error", err, "refused", count)
+	}
+}
+
 func (r *Runner) confirm(batch []spool.Entry, arrived func(seq uint64)) {
 	if arrived != nil && len(batch) > 0 {
 		arrived(batch[len(batch)-1].Seq)
 	}
 }
+
+// refusalEvery is how often a destination's refusals are logged at most: it may refuse everything.
+const refusalEvery = time.Minute
 
 // note logs that the destination went away or came back.
 func (r *Runner) note(err error) {
@@ -261,7 +277,7 @@ func AppendArray(dst []byte, batch []spool.Entry) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, batch[i].Value...)
+		dst = batch[i].AppendJSON(dst)
 	}
 	return append(dst, ']')
 }

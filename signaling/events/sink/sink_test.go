@@ -1,9 +1,11 @@
 package sink
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
@@ -69,13 +71,12 @@ func runner(t *testing.T, f *fake, n int, first string) *Runner {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := s.Cursor("test", 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := Config{Sink: f, Cursor: c, Count: 10}
+	cfg := Config{Sink: f, Count: 10}
 	if first != "" {
 		cfg.First = []spool.Entry{s.First(1, time.Now(), "", []byte(first))}
+	}
+	if cfg.Cursor, err = s.Cursor("test", 1); err != nil {
+		t.Fatal(err)
 	}
 	s.Append(numbered(1, n)...)
 	s.Finish()
@@ -129,6 +130,17 @@ func TestDelivery(t *testing.T) {
 			0, 0,
 		},
 		{
+			"takes some of each before its time is over", func(_ int, batch []spool.Entry) (int, error) {
+				if len(batch) > 4 {
+					return 4, context.DeadlineExceeded
+				}
+				return len(batch), nil
+			},
+			append([]string{"rooms"}, span(1, 25)...),
+			Stats{Delivered: 26},
+			0, 0,
+		},
+		{
 			"asks for time", func(call int, batch []spool.Entry) (int, error) {
 				if call == 2 {
 					return 0, fmt.Errorf("%w", &AfterError{errAway, 42 * time.Second})
@@ -170,6 +182,24 @@ func TestDelivery(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRefusesAll has a destination refuse everything, for hours: the log must tell, and not as often.
+func TestRefusesAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		f := &fake{answer: func(int, []spool.Entry) (int, error) { time.Sleep(time.Second / 2); return 0, ErrRefused }}
+		r := runner(t, f, 200, "")
+		r.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+		start := time.Now()
+		if err := r.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want(t, "refused", r.Stats().Refused, uint64(200))
+		if n, most := strings.Count(log.String(), "\n"), 1+int(time.Since(start)/refusalEvery); n < 2 || n > most {
+			t.Errorf("%d lines, want 2 to %d:\n%s", n, most, &log)
+		}
+	})
 }
 
 // TestFirst wants nothing to overtake what goes first, and to be told when that has arrived.
@@ -242,4 +272,5 @@ func TestPause(t *testing.T) {
 func TestAppendArray(t *testing.T) {
 	want(t, "one", string(AppendArray([]byte("x"), numbered(1, 1))), "x[1]")
 	want(t, "three", string(AppendArray(nil, numbered(1, 3))), "[1,2,3]")
+	want(t, "an event", string(AppendArray(nil, []spool.Entry{{Value: []byte(`{"type":1}`), Run: 1, Seq: 2}})), `[{"id":"00000000000001-2","type":1}]`)
 }

@@ -2,8 +2,10 @@ package spool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 )
@@ -16,6 +18,8 @@ type Cursor struct {
 	mask  atomic.Uint32
 	place place  // owned by the goroutine of Next
 	read  reader // likewise
+	// Likewise: a segment that cannot be opened is waited for.
+	waiting bool
 
 	// Spool.mu guards the rest.
 	acked       uint64 // everything below is confirmed, or not wanted
@@ -118,8 +122,12 @@ func (c *Cursor) Next(ctx context.Context, count int, size int64) ([]Entry, erro
 		case len(batch) > 0:
 			return c.hand(batch), nil
 		case g != nil:
-			if batch = c.load(g, from, limit, count, size); len(batch) > 0 {
+			batch, wait := c.load(g, from, limit, count, size)
+			if len(batch) > 0 {
 				return c.hand(batch), nil
+			}
+			if wait {
+				pause(ctx, openRetry)
 			}
 			continue
 		case end:
@@ -178,9 +186,22 @@ func (c *Cursor) advance(to uint64, batch []Entry) {
 	}
 }
 
-// load reads a batch from a segment, of entries with numbers from from up to limit. Without one it has passed over what it did not find.
-func (c *Cursor) load(g *segment, from, limit uint64, count int, size int64) []Entry {
-	var batch []Entry
+// openRetry is how long a cursor waits before it tries again to open a segment.
+const openRetry = time.Second
+
+// pause waits, at most until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// load reads a batch from a segment, of entries with numbers from from up to limit. Without one it has passed over what it did not
+// find, or is to wait since the segment cannot be opened now.
+func (c *Cursor) load(g *segment, from, limit uint64, count int, size int64) (batch []Entry, wait bool) {
 	var failed error
 	at := max(from, g.base)
 	for at < limit && len(batch) < count && size > 0 {
@@ -202,15 +223,22 @@ func (c *Cursor) load(g *segment, from, limit uint64, count int, size int64) []E
 	s := c.spool
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if failed != nil && !gone(failed) {
+	wait = errors.Is(failed, errUnopened)
+	switch {
+	case wait && !c.waiting:
+		s.stats.DiskFailures++
+		s.cfg.Log.Warn("a segment of events cannot be opened; it is tried again", "file", filepath.Base(g.path), "error", failed)
+	case failed == nil || wait || gone(failed):
+	default:
 		s.damaged(g, at, failed)
 	}
-	if len(batch) == 0 && failed != nil {
+	c.waiting = wait
+	if len(batch) == 0 && failed != nil && !wait {
 		at = limit // removed or damaged: there is nothing more
 	}
 	c.advance(at, batch)
 	s.trim()
-	return batch
+	return batch, wait
 }
 
 // hand notes what is handed out before it is.
@@ -221,6 +249,7 @@ func (c *Cursor) hand(batch []Entry) []Entry {
 		if batch[i].Seq < c.highest {
 			c.redelivered++
 		}
+		batch[i].Bare = c.spool.cfg.Bare&batch[i].Kind != 0
 	}
 	c.last, c.highest = end-1, max(c.highest, end)
 	acked, highest := c.acked, c.highest

@@ -22,11 +22,27 @@ type Entry struct {
 	Value []byte
 	// Seq is the entry's number, rising from 1, and Run the process that gave it. [Spool.Append] sets both.
 	Seq uint64
-	Run uint32
+	Run uint64
+	// Bare says that its JSON does not bear its ID, as [Config.Bare] has it.
+	Bare bool
 }
 
-// ID names the entry among all that a node ever makes. It stays the same when an entry is delivered again.
-func (e *Entry) ID() string { return fmt.Sprintf("%08x-%d", e.Run, e.Seq) }
+// ID names the entry among all that nodes ever make, by the process and the number in it. It stays the same when an entry is
+// delivered again, and by whichever way.
+func (e *Entry) ID() string { return fmt.Sprintf("%014x-%d", e.Run, e.Seq) }
+
+// AppendJSON appends the value as it is delivered: a JSON object, whose first member "id" is the entry's ID unless it is bare. A value
+// that is no object is left as it is.
+func (e *Entry) AppendJSON(dst []byte) []byte {
+	if e.Bare || len(e.Value) < len("{}") || e.Value[0] != '{' {
+		return append(dst, e.Value...)
+	}
+	dst = append(append(append(dst, `{"id":"`...), e.ID()...), '"')
+	if e.Value[1] != '}' {
+		dst = append(dst, ',')
+	}
+	return append(dst, e.Value[1:]...)
+}
 
 // Bounds of an entry, bytes. A value fits into one Kafka message of a broker's default size (1 MB).
 const (
@@ -54,17 +70,19 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // errDamaged says that what a file holds is not what was written, or not all of it.
 var errDamaged = errors.New("damaged")
 
+// runBits is how many bits of a run a header has room for: enough that no two processes ever have the same.
+const runBits = 56
+
 // header is the beginning of a segment.
 type header struct {
-	run  uint32
+	run  uint64
 	base uint64
 }
 
 // bytes returns the header as it stands in a segment.
 func (h header) bytes() []byte {
 	b := append(make([]byte, 0, headerSize), magic[:]...)
-	b = append(b, version, 0, 0, 0)
-	b = binary.LittleEndian.AppendUint32(b, h.run)
+	b = binary.LittleEndian.AppendUint64(b, h.run<<8|version)
 	b = binary.LittleEndian.AppendUint64(b, h.base)
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
@@ -76,7 +94,7 @@ func parseHeader(b []byte) (header, error) {
 	if b[4] != version {
 		return header{}, fmt.Errorf("version %d of segments is not known", b[4])
 	}
-	return header{run: binary.LittleEndian.Uint32(b[8:]), base: binary.LittleEndian.Uint64(b[12:])}, nil
+	return header{run: binary.LittleEndian.Uint64(b[4:]) >> 8, base: binary.LittleEndian.Uint64(b[12:])}, nil
 }
 
 // appendRecord appends an entry as it stands in a segment.

@@ -101,12 +101,18 @@ func (r *reader) close() {
 	*r = reader{}
 }
 
+// errUnopened says that a segment is there and cannot be opened, as when too many files are open: that may pass.
+var errUnopened = errors.New("cannot be opened")
+
 // read returns the next entry of a segment with a number not below from: errDamaged when there is none though there should be,
 // an error of [fs.ErrNotExist] when the segment was removed meanwhile.
 func (r *reader) read(g *segment, from uint64) (Entry, error) {
 	if r.of != g || r.rs.last >= from {
 		r.close()
 		f, err := os.Open(g.path)
+		if err != nil && !gone(err) {
+			err = fmt.Errorf("%w: %w", errUnopened, err)
+		}
 		if err != nil {
 			return Entry{}, err
 		}

@@ -20,11 +20,15 @@ type Config struct {
 	// MaxMemory bounds what is kept in memory, bytes; 16 MiB by default. It holds what the disk does not take, and spares
 	// cursors that keep up from reading.
 	MaxMemory int64
+	// Bare are the kinds whose JSON does not bear the entry's ID.
+	Bare uint16
 	// Log is told when the disk fails and when it is well again, and of damage. nil logs nowhere.
 	Log *slog.Logger
 
 	// write writes to a segment; tests have it fail. nil is os.File's own.
 	write func(f *os.File, b []byte) (int, error)
+	// sync syncs a segment, likewise.
+	sync func(f *os.File) error
 }
 
 const (
@@ -37,9 +41,9 @@ const (
 
 // Spool is a bounded log of entries with many readers. Its methods are safe for concurrent use.
 type Spool struct {
-	cfg     Config // set once
-	segment int64  // bytes after which another is begun
-	run     uint32
+	cfg     Config        // set once
+	segment int64         // bytes after which another is begun
+	run     uint64        // names this process; runBits
 	work    chan struct{} // has a token when the writer has something to look at
 
 	mu      sync.Mutex // guards all below
@@ -82,10 +86,13 @@ func Open(cfg Config) (*Spool, error) {
 	if cfg.write == nil {
 		cfg.write = (*os.File).Write
 	}
+	if cfg.sync == nil {
+		cfg.sync = (*os.File).Sync
+	}
 	s := &Spool{cfg: cfg, segment: min(cfg.MaxDisk/segmentsKept, maxSegment), next: 1, work: make(chan struct{}, 1)}
-	var b [4]byte
+	var b [8]byte
 	_, _ = rand.Read(b[:]) // it never fails
-	s.run = binary.LittleEndian.Uint32(b[:])
+	s.run = binary.LittleEndian.Uint64(b[:]) >> (64 - runBits)
 	if cfg.Dir == "" {
 		return s, nil
 	}
@@ -218,8 +225,11 @@ func (s *Spool) Stats() Stats {
 	return stats
 }
 
-// First makes an entry that is no part of the log, for what this process delivers before everything else. Its number is 0, which
-// the log never uses.
+// First makes an entry that is no part of the log, for what this process delivers before everything else. The log leaves its number
+// out. It is called before [Spool.Cursor], [Spool.Append] and [Spool.Run].
 func (s *Spool) First(kind uint16, at time.Time, key string, value []byte) Entry {
-	return Entry{Kind: kind, Time: at, Key: key, Value: value, Run: s.run}
+	e := Entry{Kind: kind, Time: at, Key: key, Value: value, Seq: s.next, Run: s.run, Bare: s.cfg.Bare&kind != 0}
+	s.next++
+	s.stored, s.taken = s.next, s.next
+	return e
 }

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -371,6 +373,123 @@ func TestHungDisk(t *testing.T) {
 	}
 }
 
+// TestHungSync has a sync that does not return: what comes is written all the same, where a kill -9 leaves it.
+func TestHungSync(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		hang, syncs := make(chan struct{}), atomic.Int32{}
+		s := open(t, Config{Dir: dir, MaxDisk: leastMaxDisk, sync: func(*os.File) error {
+			if syncs.Add(1) == 1 {
+				<-hang
+				return syscall.EIO
+			}
+			return nil
+		}})
+		stuck := cursor(t, s, "stuck", all)
+		stop := running(t, s)
+		s.Append(numbered(1, 5)...)
+		time.Sleep(2 * syncInterval)
+		s.Append(numbered(6, 300)...) // more than a segment
+		synctest.Wait()
+		s.mu.Lock()
+		stored, segments := s.stored, len(s.segments)
+		s.mu.Unlock()
+		want(t, "written", stored, uint64(301))
+		want(t, "segments", segments, 2)
+		close(hang)
+		synctest.Wait()
+		want(t, "failures", s.Stats().DiskFailures, uint64(1))
+		s.Append(numbered(301, 301)...)
+		stop()
+		want(t, "delivered", drain(t, stuck, true), span(1, 301))
+		want(t, "syncs: in vain, of a whole segment, of one that is not certain any more, at the end", syncs.Load(), int32(4))
+	})
+}
+
+// TestUnopened has a segment that cannot be opened for a while, as when the process has too many files: nothing of it is lost.
+func TestUnopened(t *testing.T) {
+	dir := t.TempDir()
+	log := &bytes.Buffer{}
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, Config{Dir: dir, MaxMemory: 2000, Log: slog.New(slog.NewTextHandler(log, nil))})
+		c := cursor(t, s, "c", all)
+		stop := running(t, s)
+		put := func(a, b int) {
+			for ; a <= b; a += 10 { // no more at a time than memory holds
+				s.Append(numbered(a, a+9)...)
+				synctest.Wait()
+			}
+		}
+		put(1, 50)
+		files, _ := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
+		// A link to itself: there, and not to be opened.
+		if err := os.Rename(files[0], files[0]+".away"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(files[0], files[0]); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(5*openRetry, func() {
+			if err := os.Rename(files[0]+".away", files[0]); err != nil {
+				t.Error(err)
+			}
+		})
+		put(51, 100)
+		want(t, "delivered", drain(t, c, true), span(1, 100))
+		want(t, "stats", c.Stats(), CursorStats{})
+		stop()
+	})
+	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "cannot be opened") {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
+// TestIDs wants names of entries to differ in every process, also where numbers are used again, and those that go first to have
+// their own; and an old segment's to be read.
+func TestIDs(t *testing.T) {
+	seen := map[string]bool{}
+	see := func(e Entry) {
+		t.Helper()
+		if seen[e.ID()] {
+			t.Errorf("%s is used twice", e.ID())
+		}
+		seen[e.ID()] = true
+	}
+	for range 3 {
+		dir := t.TempDir() // so numbers begin anew
+		s := open(t, Config{Dir: dir})
+		for range 3 {
+			see(s.First(session, at, "", []byte("{}")))
+		}
+		c := cursor(t, s, "c", all)
+		stop := running(t, s)
+		s.Append(numbered(1, 3)...)
+		batch, err := c.Next(t.Context(), 9, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range batch {
+			see(e)
+		}
+		stop()
+		s = open(t, Config{Dir: dir})
+		again, err := cursor(t, s, "c", all).Next(t.Context(), 9, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, "delivered again", again, batch)
+	}
+	want(t, "the name", (&Entry{Run: 0xab, Seq: 12}).ID(), "000000000000ab-12")
+	for value, text := range map[string]string{
+		`{"emitter":"n"}`: `{"id":"00000000000001-2","emitter":"n"}`, `{}`: `{"id":"00000000000001-2"}`, `{`: `{`, ``: ``, `[1]`: `[1]`,
+	} {
+		e := Entry{Run: 1, Seq: 2, Value: []byte(value)}
+		want(t, "JSON of "+value, string(e.AppendJSON([]byte("x"))), "x"+text)
+		e.Bare = true
+		want(t, "bare JSON of "+value, string(e.AppendJSON([]byte("x"))), "x"+value)
+	}
+}
+
 // damages change the bytes of a segment.
 var damages = map[string]func(b []byte) []byte{
 	"cut in a record":   func(b []byte) []byte { return b[:len(b)-3] },
@@ -549,8 +668,7 @@ func FuzzSegment(f *testing.F) {
 		if !errors.Is(err, io.EOF) && !errors.Is(err, errDamaged) {
 			t.Fatalf("error: %v", err)
 		}
-		// Of the header three bytes are not looked at.
-		if rs.read != int64(len(again)) || !bytes.Equal(again[headerSize:], b[headerSize:rs.read]) || errors.Is(err, io.EOF) != (len(again) == len(b)) {
+		if rs.read != int64(len(again)) || !bytes.Equal(again, b[:rs.read]) || errors.Is(err, io.EOF) != (len(again) == len(b)) {
 			t.Fatalf("read %d bytes of %x: %x, %v", rs.read, b, again, err)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -24,12 +25,13 @@ const (
 // writer puts entries on disk. It is owned by [Spool.Run].
 type writer struct {
 	*Spool
-	file  *os.File         // of the last segment; nil: the next write begins one
-	dirty bool             // written and not synced
-	fresh bool             // made and its directory not synced
-	retry time.Duration    // how long the next write waits; 0: it does not
-	again <-chan time.Time // when it is tried again
-	buf   []byte
+	syncer syncer
+	file   *os.File         // of the last segment; nil: the next write begins one
+	dirty  bool             // written and not synced
+	fresh  bool             // made and its directory not synced
+	retry  time.Duration    // how long the next write waits; 0: it does not
+	again  <-chan time.Time // when it is tried again
+	buf    []byte
 }
 
 // Run writes what is appended to disk, and removes what is not needed or too much, until ctx ends; then it writes what is left. A
@@ -40,7 +42,9 @@ func (s *Spool) Run(ctx context.Context) error {
 		return nil
 	}
 	s.tidy()
-	w := &writer{Spool: s}
+	w := &writer{Spool: s, syncer: syncer{spool: s, jobs: make(chan syncJob, syncQueue)}}
+	var syncing sync.WaitGroup
+	syncing.Go(w.syncer.run)
 	clock := time.NewTicker(syncInterval)
 	defer clock.Stop()
 	for {
@@ -51,8 +55,9 @@ func (s *Spool) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			w.write()
-			w.sync()
 			w.close()
+			close(w.syncer.jobs)
+			syncing.Wait()
 			w.retain()
 			return nil
 		case <-work:
@@ -102,8 +107,8 @@ func (w *writer) put(batch []Entry) (int64, error) {
 		w.buf = appendRecord(w.buf, &batch[i])
 	}
 	g := w.current()
-	if w.file == nil || g == nil || g.size+int64(len(w.buf)) > w.segment && g.size > headerSize {
-		w.sync()
+	full := g != nil && g.size+int64(len(w.buf)) > w.segment && g.size > headerSize
+	if doubtful := w.syncer.failed.Swap(false); w.file == nil || g == nil || full || doubtful {
 		w.close()
 		if err := w.begin(batch[0].Seq); err != nil {
 			return 0, err
@@ -200,38 +205,20 @@ func (w *writer) abandon() {
 	_ = os.Remove(g.path) // or the next process finds nothing in it
 }
 
-// sync makes what was written survive a power cut.
+// sync has what was written synced, unless that is being done.
 func (w *writer) sync() {
-	if w.file == nil || !w.dirty {
+	if w.file == nil || !w.dirty || len(w.syncer.jobs) > 0 {
 		return
 	}
-	w.dirty = false
-	err := w.file.Sync()
-	if w.fresh && err == nil {
-		err = syncDir(w.cfg.Dir)
-		w.fresh = false
-	}
-	if err != nil {
-		w.mu.Lock()
-		w.stats.DiskFailures++
-		w.mu.Unlock()
-		w.close() // what such a file holds is not certain any more
-	}
+	w.syncer.jobs <- syncJob{file: w.file, fresh: w.fresh}
+	w.dirty, w.fresh = false, false
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
+// close lets go of the segment at hand, once it is synced.
 func (w *writer) close() {
 	if w.file != nil {
-		_ = w.file.Close() // synced, or not to be relied on
-		w.file = nil
+		w.syncer.jobs <- syncJob{file: w.file, fresh: w.fresh, last: true}
+		w.file, w.dirty, w.fresh = nil, false, false
 	}
 }
 

@@ -49,7 +49,6 @@ type Webhook struct {
 	single atomic.Bool
 	key    []byte
 	client *http.Client
-	body   []byte
 }
 
 var _ sink.Sink = (*Webhook)(nil)
@@ -98,14 +97,13 @@ func (w *Webhook) SetGrouping(on bool) { w.single.Store(!on) }
 // Send implements [sink.Sink].
 func (w *Webhook) Send(ctx context.Context, batch []spool.Entry) (int, error) {
 	if !w.single.Load() {
-		w.body = sink.AppendArray(w.body[:0], batch)
-		if err := w.post(ctx, batchID(batch), w.body); err != nil {
+		if err := w.post(ctx, batchID(batch), sink.AppendArray(nil, batch)); err != nil {
 			return 0, err
 		}
 		return len(batch), nil
 	}
 	for i := range batch {
-		if err := w.post(ctx, batch[i].ID(), batch[i].Value); err != nil {
+		if err := w.post(ctx, batch[i].ID(), batch[i].AppendJSON(nil)); err != nil {
 			return i, err
 		}
 	}
@@ -120,7 +118,7 @@ func batchID(batch []spool.Entry) string {
 // Close implements [sink.Sink].
 func (w *Webhook) Close() { w.client.CloseIdleConnections() }
 
-// post makes one request.
+// post makes one request. The body must not be used again: the transport may still read it when an answer came early.
 func (w *Webhook) post(ctx context.Context, id string, body []byte) error {
 	if w.cfg.Compress {
 		body = compressed(body)
@@ -131,6 +129,7 @@ func (w *Webhook) post(ctx context.Context, id string, body []byte) error {
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "cardea")
+	r.Header.Set("Webhook-Id", id)
 	if w.cfg.Compress {
 		r.Header.Set("Content-Encoding", "gzip")
 	}
@@ -152,13 +151,12 @@ func (w *Webhook) post(ctx context.Context, id string, body []byte) error {
 	return judge(answer.StatusCode, answer.Header.Get("Retry-After"), w.cfg.now())
 }
 
-// sign adds the headers of Standard Webhooks.
+// sign adds the headers of Standard Webhooks beside the id.
 func (w *Webhook) sign(h http.Header, id string, body []byte) {
 	at := strconv.FormatInt(w.cfg.now().Unix(), 10)
 	mac := hmac.New(sha256.New, w.key)
 	mac.Write([]byte(id + "." + at + "."))
 	mac.Write(body)
-	h.Set("Webhook-Id", id)
 	h.Set("Webhook-Timestamp", at)
 	h.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 }

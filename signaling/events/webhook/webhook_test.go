@@ -26,6 +26,12 @@ var batch = []spool.Entry{
 	{Value: []byte(`{"type":1}`), Seq: 3, Run: 10}, {Value: []byte(`{"type":2}`), Seq: 5, Run: 10},
 }
 
+// one and two are the batch's events as they are to arrive.
+const (
+	one = `{"id":"0000000000000a-3","type":1}`
+	two = `{"id":"0000000000000a-5","type":2}`
+)
+
 // request is what a server was sent.
 type request struct {
 	Body   string
@@ -78,10 +84,11 @@ func TestForms(t *testing.T) {
 		t.Errorf("each by itself: %d, %v", n, err)
 	}
 	want(t, "requests", len(*got), 3)
-	for i, body := range []string{`[{"type":1},{"type":2}]`, `{"type":1}`, `{"type":2}`} {
+	for i, body := range []string{`[` + one + `,` + two + `]`, one, two} {
 		r := (*got)[i]
 		want(t, "body", r.Body, body)
 		want(t, "type", r.Header.Get("Content-Type"), "application/json")
+		want(t, "id", r.Header.Get("Webhook-Id"), []string{"0000000000000a-3-5", "0000000000000a-3", "0000000000000a-5"}[i])
 		want(t, "signature", r.Header.Get("Webhook-Signature"), "")
 	}
 }
@@ -102,7 +109,7 @@ func TestSampleEVH(t *testing.T) {
 	}
 	body, err := io.ReadAll(z)
 	want(t, "error", err, error(nil))
-	want(t, "body", string(body), `[{"type":1},{"type":2}]`)
+	want(t, "body", string(body), `[`+one+`,`+two+`]`)
 }
 
 // TestSignature checks the headers against the example in the specification of Standard Webhooks, and what a server would check.
@@ -119,9 +126,9 @@ func TestSignature(t *testing.T) {
 		}
 	}
 	for _, r := range *got {
-		want(t, "id", r.Header.Get("Webhook-Id"), "0000000a-3-5")
+		want(t, "id", r.Header.Get("Webhook-Id"), "0000000000000a-3-5")
 		mac := hmac.New(sha256.New, []byte("a plain key"))
-		mac.Write([]byte("0000000a-3-5." + r.Header.Get("Webhook-Timestamp") + "." + r.Body))
+		mac.Write([]byte("0000000000000a-3-5." + r.Header.Get("Webhook-Timestamp") + "." + r.Body))
 		want(t, "signature", r.Header.Get("Webhook-Signature"), "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 	}
 }

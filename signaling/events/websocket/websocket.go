@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -95,7 +96,7 @@ func (w *WebSocket) write(ctx context.Context, batch []spool.Entry) error {
 	for len(batch) > 0 {
 		n := min(group, len(batch))
 		if w.single.Load() {
-			n, w.text = 1, append(w.text[:0], batch[0].Value...)
+			n, w.text = 1, batch[0].AppendJSON(w.text[:0])
 		} else {
 			w.text = sink.AppendArray(w.text[:0], batch[:n])
 		}
@@ -139,8 +140,13 @@ func (w *WebSocket) connect(ctx context.Context) error {
 func discard(ctx context.Context, conn *websocket.Conn, done chan struct{}) {
 	defer close(done)
 	defer func() { _ = conn.CloseNow() }() // nobody waits for a pong that nobody reads
+	conn.SetReadLimit(-1)                  // nothing is kept, so nothing is too much
 	for {
-		if _, _, err := conn.Read(ctx); err != nil {
+		_, message, err := conn.Reader(ctx)
+		if err == nil {
+			_, err = io.Copy(io.Discard, message)
+		}
+		if err != nil {
 			return
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cardea/signaling/events/guard"
+	"cardea/signaling/events/sink"
 	"cardea/signaling/events/spool"
 )
 
@@ -99,14 +100,14 @@ func TestMessages(t *testing.T) {
 	defer b.mu.Unlock()
 	var sizes []int
 	for _, m := range b.messages[:4] {
-		var group []map[string]int
+		var group []map[string]any
 		if err := json.Unmarshal([]byte(m), &group); err != nil {
 			t.Fatal(err)
 		}
 		sizes = append(sizes, len(group))
 	}
 	want(t, "groups", sizes, []int{100, 100, 50, 1})
-	want(t, "each by itself", b.messages[4:], []string{`{"n":0}`, `{"n":1}`})
+	want(t, "each by itself", b.messages[4:], []string{`{"id":"00000000000000-1","n":0}`, `{"id":"00000000000000-2","n":1}`})
 	want(t, "connections", len(b.headers), 1)
 	want(t, "authorization", b.headers[0].Get("Authorization"), "Basic "+base64.StdEncoding.EncodeToString([]byte("me:secret")))
 	want(t, "subprotocol", b.headers[0].Get("Sec-WebSocket-Protocol"), "janus-events")
@@ -122,8 +123,8 @@ func TestBroken(t *testing.T) {
 		case 2:
 			_ = c.Close(websocket.StatusGoingAway, "")
 			return true
-		case 3: // talks, which is passed over
-			_ = c.Write(context.Background(), websocket.MessageText, []byte("hello"))
+		case 3: // talks much, which is passed over
+			_ = c.Write(context.Background(), websocket.MessageText, make([]byte, 200<<10))
 		}
 		return false
 	}}
@@ -143,7 +144,7 @@ func TestBroken(t *testing.T) {
 		}
 	}
 	want(t, "failures", failures, 2)
-	want(t, "messages", b.messages, []string{`[{"n":0},{"n":1},{"n":2}]`})
+	want(t, "messages", b.messages, []string{string(sink.AppendArray(nil, entries(3)))})
 }
 
 // TestSilent has a backend that takes messages and never answers: the attempt ends with its context.
