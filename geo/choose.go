@@ -117,8 +117,7 @@ func choose(q Query, nodes []Node, added map[string]float64) []Ranked {
 		busy := max(n.Load, float64(here)/n.capacity()) + added[n.ID]
 		ranked = append(ranked, Ranked{Node: *n, RTT: rtt, Extra: room + penalty(busy), Busy: busy})
 	}
-	order(ranked, q)
-	return ranked
+	return order(ranked, q)
 }
 
 // penalty is what load costs. It grows slowly at first, and without bound near the end.
@@ -127,17 +126,27 @@ func penalty(busy float64) time.Duration {
 	return time.Duration(float64(loadUnit) * b / (1 - b))
 }
 
-// order sorts by cost, full nodes last, and deals the best ones out among clients in proportion to the room that they have left.
-func order(ranked []Ranked, q Query) {
-	slices.SortFunc(ranked, func(a, b Ranked) int {
-		return cmp.Or(fullness(&a)-fullness(&b), cmp.Compare(a.cost(), b.cost()), strings.Compare(a.ID, b.ID))
+// order sorts by cost, full nodes last, and deals the best ones out among clients in proportion to the room that they have left. What is
+// sorted are pointers: name servers order hundreds of nodes for every question.
+func order(ranked []Ranked, q Query) []Ranked {
+	at := make([]*Ranked, len(ranked))
+	for i := range ranked {
+		at[i] = &ranked[i]
+	}
+	slices.SortFunc(at, func(a, b *Ranked) int {
+		return cmp.Or(fullness(a)-fullness(b), cmp.Compare(a.cost(), b.cost()), strings.Compare(a.ID, b.ID))
 	})
 	within := tolerance(q)
 	equal := 0
-	for equal < len(ranked) && fullness(&ranked[equal]) == fullness(&ranked[0]) && ranked[equal].cost()-ranked[0].cost() <= within {
+	for equal < len(at) && fullness(at[equal]) == fullness(at[0]) && at[equal].cost()-at[0].cost() <= within {
 		equal++
 	}
-	slices.SortStableFunc(ranked[:equal], func(a, b Ranked) int { return cmp.Compare(b.draw(q.Spread), a.draw(q.Spread)) })
+	slices.SortStableFunc(at[:equal], func(a, b *Ranked) int { return cmp.Compare(b.draw(q.Spread), a.draw(q.Spread)) })
+	ordered := make([]Ranked, len(at))
+	for i, r := range at {
+		ordered[i] = *r
+	}
+	return ordered
 }
 
 // tolerance is how much worse than the best a node may be to be as good.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -67,6 +68,36 @@ func TestLocate(t *testing.T) {
 	}
 	if _, ok := nothing.Locate(netip.MustParseAddr("192.0.2.1")); ok {
 		t.Error("an address is known without a database")
+	}
+}
+
+// TestRadius wants what a database says of how well it knows a place to be believed: those of cities give addresses of which they know
+// the country alone a place as well.
+func TestRadius(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db.mmdb")
+	within := func(km any) map[string]any {
+		city := geotest.City("US", 37.75, -97.82)
+		city["location"].(map[string]any)["accuracy_radius"] = km //nolint:forcetypeassert // it is
+		return city
+	}
+	geotest.Write(t, path, map[string]map[string]any{
+		"192.0.2.0/25": within(uint16(1000)), "192.0.2.128/25": within(uint16(5)), "198.51.100.0/25": within(math.Inf(1)),
+		"198.51.100.128/25": within(math.NaN()), "203.0.113.0/25": geotest.City("US", 38, -97), "203.0.113.128/25": geotest.Country("FR"),
+	})
+	l, err := OpenLocator(LocatorConfig{Files: []string{path}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for address, want := range map[string]float64{
+		"192.0.2.1": 1000, "192.0.2.129": radiusOfPlace, "198.51.100.1": halfway, "198.51.100.129": radiusOfPlace,
+		"203.0.113.1": radiusOfPlace, "203.0.113.129": wide["FR"],
+	} {
+		if at, ok := l.Locate(netip.MustParseAddr(address)); !ok || at.Radius != want {
+			t.Errorf("%s is within %v km of %v, want %v", address, at.Radius, at.Place, want)
+		}
+	}
+	if at, _ := l.Locate(netip.MustParseAddr("192.0.2.1")); at.Doubt() != 28*time.Millisecond {
+		t.Errorf("estimates may be wrong by %v", at.Doubt())
 	}
 }
 

@@ -194,10 +194,12 @@ type Listed struct {
 	Probe  string   `json:"probe"` // what to fetch to see how far the node is
 	// ICEServers are its TURN server, if it is one, as browsers take it (W3C RTCIceServer).
 	ICEServers []ICEServer `json:"ice_servers"`
-	// RTTMS is the estimated round trip, ExtraMS what counts beside it: load, and the way on to the others in the room. A client that
-	// measures the one adds the other.
-	RTTMS   float64 `json:"rtt_ms"`
-	ExtraMS float64 `json:"extra_ms"`
+	// RTTMS is the round trip, ExtraMS what counts beside it: load, and the way on to the others in the room. A client that measures the
+	// one adds the other.
+	RTTMS float64 `json:"rtt_ms"`
+	// Measured says that RTTMS is what the client said that it measured; else it is an estimate by where it seems to be.
+	Measured bool    `json:"measured"`
+	ExtraMS  float64 `json:"extra_ms"`
 }
 
 // ICEServer is a TURN server with credentials that soon expire.
@@ -251,7 +253,9 @@ func (n *Nearest) nearest(w http.ResponseWriter, r *http.Request) {
 	}
 	answer := Answer{Client: at, Probes: probes, SpreadMS: milliseconds(tolerance(q)), TTL: int(CredentialsTTL / time.Second)}
 	for i := range ranked {
-		answer.Nodes = append(answer.Nodes, list(&ranked[i], a.secure, turn))
+		l := list(&ranked[i], a.secure, turn)
+		_, l.Measured = a.measured[l.ID]
+		answer.Nodes = append(answer.Nodes, l)
 	}
 	writeJSON(w, answer)
 }

@@ -20,7 +20,7 @@
  * @property {RTCIceServer[]} ice_servers  its TURN server, if it is one, with credentials that soon expire
  * @property {number} rtt_ms   round trip: measured by [probe], until then the mesh's estimate
  * @property {number} extra_ms what counts beside it: load, and the way on to the others in the room
- * @property {boolean} [measured] rtt_ms was measured from here
+ * @property {boolean} measured rtt_ms was measured from here; false: it is an estimate
  * @property {boolean} [silent]   it was asked, and did not answer in time
  */
 
@@ -55,7 +55,7 @@ export class NearestError extends Error {
 export async function nearest(options = {}) {
   const found = await list(options);
   const expires = Date.now() + found.ttl_s * 1000;
-  const how = { probes: found.probes, spread: found.spread_ms, ...options };
+  const how = { ...options, probes: options.probes ?? found.probes, spread: options.spread ?? found.spread_ms };
   let nodes = await order(found.nodes, how);
   if (!found.client?.by) nodes = await instead(nodes, how);
   if (!found.client?.by && nodes[0].measured && found.nodes.length > found.probes) {
@@ -119,7 +119,8 @@ export async function list(options = {}) {
  * @returns {Promise<Node[]>}
  */
 export async function order(nodes, options = {}) {
-  const { probes = 3, spread = 0, deadline = 3000, signal } = options;
+  const { spread = 0, deadline = 3000, signal } = options;
+  const probes = Math.max(Math.trunc(options.probes ?? 3), 1) || 3;
   const silent = [];
   const rest = nodes.filter(n => !n.measured);
   for (let i = 0; i === 0 || i < rest.length; i += probes) {

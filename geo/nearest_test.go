@@ -84,6 +84,9 @@ func TestNearest(t *testing.T) {
 		got := ""
 		for _, n := range a.Nodes {
 			got += n.ID + " "
+			if n.Measured != strings.Contains(tt.target, n.ID+":") {
+				t.Errorf("%s: %s measured: %v", tt.target, n.ID, n.Measured)
+			}
 		}
 		if !strings.HasPrefix(got, tt.order) || a.Client.By != tt.by || a.TTL != 600 || a.Probes < 1 || a.Probes > len(a.Nodes) {
 			t.Errorf("%s: %s %+v", tt.target, got, a)

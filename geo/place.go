@@ -40,7 +40,10 @@ func ParsePlace(s string) (Place, error) {
 // valid tells whether the numbers are a point on the earth; those that are none of a number are not.
 func (p Place) valid() bool { return math.Abs(p.Latitude) <= 90 && math.Abs(p.Longitude) <= 180 }
 
-const earthRadius = 6371 // km
+const (
+	earthRadius = 6371                  // km
+	halfway     = earthRadius * math.Pi // around the earth, km: nothing is farther away
+)
 
 // Distance returns the length of the way over the earth's surface in km.
 func (p Place) Distance(q Place) float64 {
@@ -74,7 +77,7 @@ type Location struct {
 // anywhere within the radius.
 func (l *Location) Doubt() time.Duration { return doubt(l.Radius) }
 
-func doubt(radius float64) time.Duration { return 2 * roundTrip(min(radius, earthRadius*math.Pi)) }
+func doubt(radius float64) time.Duration { return 2 * roundTrip(min(radius, halfway)) }
 
 // How far a client may be from where it is taken to be, in km, if its country is all that is known: half of the country's width,
 // for those that are wide.

@@ -3,6 +3,7 @@ package dns
 import (
 	"encoding/binary"
 	"net/netip"
+	"time"
 
 	wire "github.com/miekg/dns"
 )
@@ -23,9 +24,18 @@ const (
 	opcodeMask  = 0xf
 )
 
-// answer returns the bytes to send for a question, nil for what deserves none, and the response code. limit is how long the answer
-// may be when the question says nothing else, and most how long at all; with refer it only asks for TCP.
-func (z *zone) answer(packet []byte, from netip.Addr, limit, most int, refer bool) ([]byte, int) {
+// asked is a question as it came.
+type asked struct {
+	packet      []byte
+	from        netip.Addr
+	now         time.Time
+	limit, most int  // how long the answer may be when the question says nothing else, and at all
+	refer       bool // only ask for TCP
+}
+
+// answer returns the bytes to send for a question, nil for what deserves none, and the response code.
+func (z *zone) answer(a asked) ([]byte, int) {
+	packet := a.packet
 	if len(packet) < headerSize {
 		return nil, wire.RcodeFormatError
 	}
@@ -50,16 +60,26 @@ func (z *zone) answer(packet []byte, from netip.Addr, limit, most int, refer boo
 	if !ok {
 		return fault(packet, wire.RcodeFormatError)
 	}
+	cookie, ok := cookieOf(opt)
 	if opt != nil {
-		limit = max(limit, min(int(opt.UDPSize()), most))
+		a.limit = max(a.limit, min(int(opt.UDPSize()), a.most))
 	}
-	if refer {
+	o := optFor(opt)
+	switch {
+	case !ok:
+		r.Rcode = wire.RcodeFormatError
+	case a.refer:
 		r.Truncated = true
-		addOPT(r, opt, nil)
-	} else {
-		z.fill(r, opt, from)
+	default:
+		z.fill(r, opt, o, a.from)
 	}
-	return pack(packet, r, limit)
+	if o != nil {
+		if ok && cookie != nil {
+			o.Option = append(o.Option, z.cookies.give(cookie, a.from, a.now))
+		}
+		r.Extra = append(r.Extra, o)
+	}
+	return pack(packet, r, a.limit)
 }
 
 // optOf returns the question's EDNS record, nil without one; there must not be two.
@@ -77,26 +97,22 @@ func optOf(q *wire.Msg) (opt *wire.OPT, ok bool) {
 	return opt, true
 }
 
-// addOPT adds the answer's EDNS record if the question has one.
-func addOPT(r *wire.Msg, opt *wire.OPT, subnet *wire.EDNS0_SUBNET) {
+// optFor returns the answer's EDNS record, nil if the question has none.
+func optFor(opt *wire.OPT) *wire.OPT {
 	if opt == nil {
-		return
+		return nil
 	}
 	o := &wire.OPT{Hdr: wire.RR_Header{Name: ".", Rrtype: wire.TypeOPT}}
 	o.SetUDPSize(maxUDP)
 	if opt.Do() { // RFC 3225: copied, and there are no signatures
 		o.SetDo()
 	}
-	if subnet != nil {
-		o.Option = append(o.Option, subnet)
-	}
-	r.Extra = append(r.Extra, o)
+	return o
 }
 
-// fill writes the answer to the one question of r.
-func (z *zone) fill(r *wire.Msg, opt *wire.OPT, from netip.Addr) {
+// fill writes the answer to the one question of r, and to o for which network it holds; opt and o are nil without EDNS.
+func (z *zone) fill(r *wire.Msg, opt, o *wire.OPT, from netip.Addr) {
 	if opt != nil && opt.Version() != 0 {
-		addOPT(r, opt, nil)
 		r.Rcode = wire.RcodeBadVers
 		return
 	}
@@ -106,7 +122,6 @@ func (z *zone) fill(r *wire.Msg, opt *wire.OPT, from netip.Addr) {
 	if subnet != nil {
 		var err error
 		if network, err = networkOf(subnet); err != nil {
-			addOPT(r, opt, nil)
 			r.Rcode = wire.RcodeFormatError
 			return
 		}
@@ -116,9 +131,8 @@ func (z *zone) fill(r *wire.Msg, opt *wire.OPT, from netip.Addr) {
 	}
 	scope := z.resolve(r, client)
 	if subnet != nil {
-		subnet = answerSubnet(subnet, network, scope)
+		o.Option = append(o.Option, answerSubnet(subnet, network, scope))
 	}
-	addOPT(r, opt, subnet)
 }
 
 // resolve writes the sections of the answer and returns the scope for which they hold.

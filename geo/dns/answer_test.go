@@ -342,6 +342,8 @@ func TestConfig(t *testing.T) {
 		"a record elsewhere":  func(c *Config) { c.Records = []string{"x.example.com. A 1.2.3.4"} },
 		"the zone's address":  func(c *Config) { c.Records = []string{"@ A 1.2.3.4"} },
 		"the zone's alias":    func(c *Config) { c.Records = []string{"@ CNAME x"} },
+		"a wildcard":          func(c *Config) { c.Records = []string{"*.x TXT y"} },
+		"a delegation":        func(c *Config) { c.Records = []string{"x NS ns.example.net."} },
 		"an alias and others": func(c *Config) { c.Records = []string{"x CNAME y", "x TXT z"} },
 	} {
 		cfg := (&mesh{}).config()
@@ -369,7 +371,7 @@ func TestLabel(t *testing.T) {
 func FuzzAnswer(f *testing.F) {
 	for _, q := range []*wire.Msg{
 		question("@", wire.TypeA), question("_janus._tcp", wire.TypeSRV), question("room-1", wire.TypeHTTPS), question("@", wire.TypeANY),
-		withSubnet(question("@", wire.TypeAAAA), "2001:db8:e::/56"), question("example.com.", wire.TypeA), question("fra", wire.TypeNS).SetEdns0(512, true),
+		withSubnet(question("@", wire.TypeAAAA), "2001:db8:e::/56"), withCookie(question("@", wire.TypeA), mine), question("example.com.", wire.TypeA), question("fra", wire.TypeNS).SetEdns0(512, true),
 	} {
 		b, err := q.Pack()
 		if err != nil {

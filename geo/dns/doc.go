@@ -16,14 +16,16 @@
 //
 // A question that carries the client's network (EDNS client subnet, RFC 7871) is answered for that network, and the answer says
 // how far it holds, so that a resolver with clients everywhere keeps one answer for each place. Without, the resolver's own
-// address stands for its clients. Answers are short-lived: a node that dies or drains is in none from the moment this node knows,
+// address stands for its clients; and where neither's place is known, they count as near to this server, since resolvers come to
+// prefer the servers near to them. Answers are short-lived: a node that dies or drains is in none from the moment this node knows,
 // and forgotten by resolvers one TTL later.
 //
 // # Strangers
 //
-// Everybody may ask, and nobody can make the server do much: a fixed number of goroutines serves UDP, each question is answered
+// Everybody may ask, and nobody can make the server do much: a quarter of the processors at most serves UDP, each question is answered
 // without waiting for anything, connections are counted, in total and for each network, and have deadlines, and answers over UDP
 // never exceed 1232 bytes (no fragments) nor a rate for each network that asks. Half of what is above the rate is answered with
 // the request to come again over TCP, which a forged source cannot; the rest gets silence, so nobody is worth flooding by way
-// of this server. ANY gets one small record (RFC 8482).
+// of this server. Who has a cookie (RFC 7873) of this server's has a rate of his own, together with TCP, which a flood in his name does
+// not use up. ANY gets one small record (RFC 8482). Nothing is signed: there is no DNSSEC.
 package dns

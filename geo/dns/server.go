@@ -17,10 +17,11 @@ import (
 
 // Server answers questions. It holds no sockets of its own: give it some with [Server.ServeUDP] and [Server.ServeTCP].
 type Server struct {
-	zone     *zone
-	udp, tcp *limiter
-	counts   counts
-	conns    connections
+	zone *zone
+	// What a network gets that may be forged, and who is certainly in it gets: by TCP, or with a cookie.
+	udp, known *limiter
+	counts     counts
+	conns      connections
 }
 
 // New makes a server. It returns an error that wraps [ErrConfig] and says what is wrong.
@@ -30,7 +31,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	return &Server{
-		zone: z, udp: newLimiter(cfg.Rate), tcp: newLimiter(cfg.Rate),
+		zone: z, udp: newLimiter(cfg.Rate), known: newLimiter(cfg.Rate),
 		conns: connections{of: map[netip.Prefix]int{}},
 	}, nil
 }
@@ -63,8 +64,8 @@ func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn) error {
 	return err
 }
 
-// readersOf is how many questions are answered at once.
-func readersOf() int { return max(runtime.GOMAXPROCS(0), 2) }
+// readersOf is how many questions are answered at once: a quarter of the processors is what calls may lose to a flood of them.
+func readersOf() int { return max(runtime.GOMAXPROCS(0)/4, 1) }
 
 // maxFailures is how many reads in a row may fail before the socket counts as broken.
 const maxFailures = 1000
@@ -95,11 +96,14 @@ func (s *Server) readUDP(conn *net.UDPConn) error {
 func (s *Server) overUDP(now time.Time, packet []byte, from netip.Addr) []byte {
 	s.counts.udp.Add(1)
 	v := s.udp.ask(now, from)
+	if v != allow && s.zone.cookies.knows(packet, from, now) && s.known.ask(now, from) == allow {
+		v = allow
+	}
 	if v == drop {
 		s.counts.dropped.Add(1)
 		return nil
 	}
-	b, rcode := s.zone.answer(packet, from, minUDP, maxUDP, v == slip)
+	b, rcode := s.zone.answer(asked{packet: packet, from: from, now: now, limit: minUDP, most: maxUDP, refer: v == slip})
 	switch {
 	case v == slip:
 		s.counts.referred.Add(1)

@@ -215,6 +215,11 @@ func TestDig(t *testing.T) {
 		{"nobody.edge.example.org A", "status: NXDOMAIN"},
 		{"example.org NS", "status: REFUSED"},
 		{"+tcp edge.example.org A", "(TCP)"},
+		{"edge.example.org A", "(good)"},              // the cookie
+		{"eDGe.exAMple.ORG SOA", "eDGe.exAMple.ORG."}, // what was asked for, to the letter
+		{"edge.example.org TYPE65280", "ANSWER: 0, AUTHORITY: 1"},
+		{"+bufsize=512 long.edge.example.org TXT", "Truncated, retrying in TCP mode"},
+		{"+dnssec edge.example.org A", "flags: do"},
 		{"long.edge.example.org TXT", "Truncated, retrying in TCP mode"},
 		{"+noedns edge.example.org A", "ANSWER: 1, AUTHORITY: 0, ADDITIONAL: 0"},
 		{"+edns=1 +noednsneg edge.example.org A", "status: BADVERS"},

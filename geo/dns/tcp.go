@@ -135,11 +135,11 @@ func (s *Server) converse(conn net.Conn, from netip.Addr) {
 // overTCP returns what to send back over a connection, nil to close it.
 func (s *Server) overTCP(now time.Time, packet []byte, from netip.Addr) []byte {
 	s.counts.tcp.Add(1)
-	if s.tcp.ask(now, from) != allow {
+	if s.known.ask(now, from) != allow {
 		s.counts.dropped.Add(1)
 		return nil
 	}
-	b, rcode := s.zone.answer(packet, from, math.MaxUint16, math.MaxUint16, false)
+	b, rcode := s.zone.answer(asked{packet: packet, from: from, now: now, limit: math.MaxUint16, most: math.MaxUint16})
 	if b != nil {
 		s.counts.answered(rcode)
 	}

@@ -22,8 +22,8 @@ type Config struct {
 	TTL time.Duration
 	// Records are further records in the form of zone files ("_acme-challenge CNAME edge.acme.example."), each in the zone.
 	Records []string
-	// Rate is how many answers a second one network (IPv4: /24, IPv6: /56) gets over UDP, and again over TCP; twice that at
-	// once. 0 sets no limit.
+	// Rate is how many answers a second one network (IPv4: /24, IPv6: /56) gets over UDP, and as many again over TCP and with a
+	// cookie; twice that at once. 0 sets no limit.
 	Rate float64
 
 	// Choose ranks nodes for a client. It is called by many goroutines and must not wait.
@@ -92,6 +92,7 @@ type zone struct {
 	static  map[string][]wire.RR // by canonical name
 	choose  func(Query) Choice
 	find    func(string) (Node, bool)
+	cookies *cookies
 }
 
 // roomPrefix begins the labels of rooms.
@@ -104,7 +105,7 @@ func newZone(cfg Config) (*zone, error) {
 	if _, ok := wire.IsDomainName(cfg.Zone); !ok || strings.Trim(cfg.Zone, ".") == "" {
 		return nil, fmt.Errorf("%w: zone %q is not a name", ErrConfig, cfg.Zone)
 	}
-	z := &zone{apex: wire.CanonicalName(cfg.Zone), ttl: uint32(cfg.TTL / time.Second), choose: cfg.Choose, find: cfg.Find} //nolint:gosec // checked next
+	z := &zone{apex: wire.CanonicalName(cfg.Zone), ttl: uint32(cfg.TTL / time.Second), choose: cfg.Choose, find: cfg.Find, cookies: newCookies()} //nolint:gosec // checked next
 	switch {
 	case cfg.TTL < time.Second || cfg.TTL > time.Hour:
 		return nil, fmt.Errorf("%w: TTL %v is not between 1s and 1h", ErrConfig, cfg.TTL)
@@ -146,8 +147,13 @@ func parseRecords(apex string, lines []string) (map[string][]wire.RR, error) {
 		if !wire.IsSubDomain(apex, h.Name) || h.Class != wire.ClassINET {
 			return nil, fmt.Errorf("%w: record %q is not in zone %s", ErrConfig, line, apex)
 		}
+		if strings.HasPrefix(h.Name, "*.") {
+			return nil, fmt.Errorf("%w: record %q: there are no wildcards", ErrConfig, line)
+		}
 		switch h.Rrtype {
-		case wire.TypeNS, wire.TypeSOA, wire.TypeA, wire.TypeAAAA, wire.TypeHTTPS, wire.TypeSRV:
+		case wire.TypeNS, wire.TypeDS, wire.TypeDNAME, wire.TypeSOA:
+			return nil, fmt.Errorf("%w: record %q: the zone is delegated no further", ErrConfig, line)
+		case wire.TypeA, wire.TypeAAAA, wire.TypeHTTPS, wire.TypeSRV:
 			if h.Name == apex {
 				return nil, fmt.Errorf("%w: record %q: the zone's own are made from its nodes", ErrConfig, line)
 			}
