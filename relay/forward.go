@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"cardea/relay/codec"
 	"cardea/relay/plane"
@@ -25,6 +26,9 @@ type forwarder struct {
 	stream *stream.Stream // changes only while it is not attached
 
 	keys *srtp.Keys // nil for plain RTP; set once
+
+	sends atomic.Uint32 // the SSRC of the last packet sent
+	asked atomic.Int64  // ns, when a keyframe was asked for last
 
 	// Guarded by the lock of the stream it is attached to, by mu while it is not.
 	out   *srtp.Sender
@@ -84,8 +88,30 @@ func (r *Relay) newForwarder(f plane.Forwarder) (*forwarder, error) {
 	return made, nil
 }
 
-func (f *forwarder) start() { f.relay.env.Streams.Watch(f.cfg.Stream, f) }
-func (f *forwarder) stop()  { f.relay.env.Streams.Unwatch(f.cfg.Stream, f) }
+func (f *forwarder) start() {
+	if f.cfg.RTCPPort != 0 {
+		f.relay.receivers.add(f)
+		if f.cfg.Substream <= 0 {
+			f.latch()
+		}
+	}
+	f.relay.env.Streams.Watch(f.cfg.Stream, f)
+}
+
+func (f *forwarder) stop() {
+	f.relay.env.Streams.Unwatch(f.cfg.Stream, f)
+	if f.cfg.RTCPPort != 0 {
+		f.relay.receivers.remove(f)
+	}
+}
+
+// rtcpPort is the local port that takes the receiver's RTCP, 0 for none.
+func (f *forwarder) rtcpPort() uint16 {
+	if f.cfg.RTCPPort == 0 {
+		return 0
+	}
+	return f.relay.sockets[f.socket].LocalAddr().Port()
+}
 
 // Appeared implements [stream.Watcher].
 func (f *forwarder) Appeared(s *stream.Stream) {
@@ -139,6 +165,9 @@ func (f *forwarder) Forward(burst []*stream.Packet, _ int64, out *udp.Outbox) {
 		}
 		if f.cfg.SSRC != 0 {
 			h.SSRC = f.cfg.SSRC
+		}
+		if f.sends.Load() != h.SSRC {
+			f.sends.Store(h.SSRC)
 		}
 		overhead := 0
 		if f.keys != nil {

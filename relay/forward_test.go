@@ -36,7 +36,7 @@ func newForwarded(t *testing.T, f plane.Forwarder) *forwarded {
 	}
 	t.Cleanup(func() { _ = socket.Close() })
 	f.ID, f.Stream, f.Address = "f", forwardID, socket.LocalAddr().String()
-	if err := r.Forward(t.Context(), f); err != nil {
+	if _, err := r.Forward(t.Context(), f); err != nil {
 		t.Fatal(err)
 	}
 	d := &forwarded{t: t, relay: r, out: udp.NewOutbox(r.sockets), socket: socket, opened: map[uint32]*srtp.Receiver{}}

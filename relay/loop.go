@@ -93,7 +93,7 @@ func (l *loop) datagram(b []byte, from netip.AddrPort, now int64) {
 	case first >= rtpBegin && first < rtpEnd:
 		if p := l.known.udp(from); p != nil {
 			l.media(p, b, now)
-		} else {
+		} else if !l.relay.receivers.feedback(b, from, now) {
 			l.relay.metrics.Strangers.Add(1)
 		}
 	case first < stunEnd:

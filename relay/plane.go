@@ -109,10 +109,10 @@ func (r *Relay) Keyframe(_ context.Context, id plane.StreamID) error {
 }
 
 // Forward implements [plane.Plane].
-func (r *Relay) Forward(_ context.Context, f plane.Forwarder) error {
+func (r *Relay) Forward(_ context.Context, f plane.Forwarder) (rtcpPort uint16, err error) {
 	made, err := r.newForwarder(f)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	r.mu.Lock()
 	old := r.forwarders[f.ID]
@@ -122,7 +122,7 @@ func (r *Relay) Forward(_ context.Context, f plane.Forwarder) error {
 		old.stop()
 	}
 	made.start()
-	return nil
+	return made.rtcpPort(), nil
 }
 
 // StopForward implements [plane.Plane].

@@ -51,6 +51,8 @@ type Config struct {
 	// Quality and Reached take what clients' users saw and heard, and how clients reached the node: see peer.Env. May be nil.
 	Quality func(q *plane.Quality)
 	Reached func(o peer.Outcome)
+	// SendAllLayers leaves simulcast clients to send layers that nobody wants.
+	SendAllLayers bool
 	// QualityInterval is the time between two reports of what a client's user saw and heard. Default 10 s.
 	QualityInterval time.Duration
 	Log             *slog.Logger
@@ -66,6 +68,7 @@ type Relay struct {
 	splitter  *ice.Splitter
 	turn      *turn.Server
 	routes    *routes
+	receivers receivers
 	ticker    *ticker
 	events    *eventLog
 	metrics   Metrics
@@ -130,7 +133,7 @@ func New(cfg Config) (*Relay, error) {
 		Candidates: func() []plane.Candidate { return r.candidates },
 		Emit:       r.events.add, Routed: r.routed, Credentials: r.routes.addUfrag, Urgent: r.ticker.urgent,
 		Retired: r.routes.removeUfrag, Fault: r.fault,
-		Quality: cfg.Quality, Reached: cfg.Reached, QualityInterval: cfg.QualityInterval,
+		Quality: cfg.Quality, Reached: cfg.Reached, QualityInterval: cfg.QualityInterval, SendAllLayers: cfg.SendAllLayers,
 	}
 	r.splitter = ice.NewSplitter(ice.SplitterConfig{
 		Frame: r.frame, Closed: r.closed, TURN: r.takeTURN(nil), TLS: r.takeTURN(cfg.TLS),

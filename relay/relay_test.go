@@ -88,7 +88,7 @@ func TestStopping(t *testing.T) {
 	if _, err := r.Open(t.Context(), "p", plane.PeerOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Forward(t.Context(), plane.Forwarder{ID: "f", Address: "127.0.0.1:9"}); err != nil {
+	if _, err := r.Forward(t.Context(), plane.Forwarder{ID: "f", Address: "127.0.0.1:9"}); err != nil {
 		t.Fatal(err)
 	}
 	stop()

@@ -12,12 +12,17 @@ import (
 )
 
 const (
-	// turnInterval is how often the ticker looks for peers in a hurry: NACKs, keyframe requests and paced packets.
-	turnInterval = 5 * time.Millisecond
-	turns        = int(peer.TickInterval / turnInterval)
+	// turns is into how many parts the peers are divided.
+	turns        = 5
+	turnInterval = peer.TickInterval / turns
+	// rushAfter is how long peers in a hurry wait, for others to join them: NACKs, keyframe requests and paced packets. Those
+	// that are so again at once wait for rushInterval, with paced packets again and again.
+	rushAfter    = 2500 * time.Microsecond
+	rushInterval = 5 * time.Millisecond
 )
 
-// ticker does the periodic work of all peers, a tenth of them at each turn, and what cannot wait for that.
+// ticker does the periodic work of all peers, a part of them at each turn, and what cannot wait for that. Waking up costs more
+// than there is to do for a few peers, so it does not happen for nothing.
 type ticker struct {
 	relay *Relay
 	out   *udp.Outbox
@@ -28,12 +33,16 @@ type ticker struct {
 	next    int
 	hurry   []*peer.Peer
 	spare   []*peer.Peer
+	rush    *time.Timer   // runs while there are peers in a hurry
+	rushing bool          // these are being served
 	awake   chan struct{} // has a token when there are peers
 	scratch []*peer.Peer
 }
 
 func newTicker(r *Relay) *ticker {
-	return &ticker{relay: r, slot: make(map[*peer.Peer]int), awake: make(chan struct{}, 1)}
+	t := &ticker{relay: r, slot: make(map[*peer.Peer]int), awake: make(chan struct{}, 1), rush: time.NewTimer(rushInterval)}
+	t.rush.Stop()
+	return t
 }
 
 func (t *ticker) add(p *peer.Peer) {
@@ -64,11 +73,18 @@ func (t *ticker) remove(p *peer.Peer) {
 	}
 }
 
-// urgent queues a peer for the next turn.
+// urgent queues a peer that is in a hurry.
 func (t *ticker) urgent(p *peer.Peer) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.hurry) == 0 {
+		after := rushAfter
+		if t.rushing {
+			after = rushInterval
+		}
+		t.rush.Reset(after)
+	}
 	t.hurry = append(t.hurry, p)
-	t.mu.Unlock()
 }
 
 // run turns until ctx ends. Without peers it sleeps.
@@ -76,7 +92,7 @@ func (t *ticker) run(ctx context.Context) {
 	t.out = udp.NewOutbox(t.relay.sockets)
 	clock := time.NewTicker(turnInterval)
 	defer clock.Stop()
-	for turn := 0; ; turn = (turn + 1) % turns {
+	for turn := 0; ; {
 		if t.empty() {
 			select {
 			case <-t.awake:
@@ -86,10 +102,14 @@ func (t *ticker) run(ctx context.Context) {
 		}
 		select {
 		case <-clock.C:
+			t.turn(turn)
+			turn = (turn + 1) % turns
+		case <-t.rush.C:
+			t.drain()
 		case <-ctx.Done():
 			return
 		}
-		t.turn(turn)
+		_ = t.out.Flush() // sockets close only after the ticker has stopped
 	}
 }
 
@@ -99,22 +119,33 @@ func (t *ticker) empty() bool {
 	return len(t.slot) == 0
 }
 
+// turn does the periodic work of a part of the peers.
 func (t *ticker) turn(n int) {
+	t.mu.Lock()
+	t.scratch = append(t.scratch[:0], t.slots[n]...)
+	t.mu.Unlock()
+	now := t.relay.env.Clock.Now()
+	for i, p := range t.scratch {
+		t.each(p, now, p.Tick)
+		t.scratch[i] = nil
+	}
+}
+
+// drain does what peers in a hurry wait for.
+func (t *ticker) drain() {
 	t.mu.Lock()
 	hurry := t.hurry
 	t.hurry, t.spare = t.spare[:0], hurry
-	t.scratch = append(t.scratch[:0], t.slots[n]...)
+	t.rushing = true
 	t.mu.Unlock()
 	now := t.relay.env.Clock.Now()
 	for i, p := range hurry {
 		t.each(p, now, p.Drain)
 		hurry[i] = nil
 	}
-	for i, p := range t.scratch {
-		t.each(p, now, p.Tick)
-		t.scratch[i] = nil
-	}
-	_ = t.out.Flush() // sockets close only after the ticker has stopped
+	t.mu.Lock()
+	t.rushing = false
+	t.mu.Unlock()
 }
 
 // each does one peer's work; a fault in it ends that peer, not the node.

@@ -123,8 +123,10 @@ func (c *client) Keyframe(ctx context.Context, s plane.StreamID) error {
 }
 
 // Forward implements [plane.Plane].
-func (c *client) Forward(ctx context.Context, f plane.Forwarder) error {
-	return c.ask(ctx, KindForward, forwardMessage{f}, nil)
+func (c *client) Forward(ctx context.Context, f plane.Forwarder) (rtcpPort uint16, err error) {
+	var r forwardReply
+	err = c.ask(ctx, KindForward, forwardMessage{f}, &r)
+	return r.RTCPPort, err
 }
 
 // StopForward implements [plane.Plane].

@@ -9,6 +9,7 @@ import (
 
 	"cardea/relay/link"
 	"cardea/relay/plane"
+	"cardea/signaling/janus/janustest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -39,7 +40,9 @@ func TestCalls(t *testing.T) {
 		}
 		ok(t, p.Subscribe(ctx, "a", []plane.Subscription{{Mid: "0", Stream: stream, Substream: -1, PlayoutDelay: &plane.PlayoutDelay{Max: 1}}}))
 		ok(t, p.Keyframe(ctx, stream))
-		ok(t, p.Forward(ctx, plane.Forwarder{ID: "f", Stream: stream, SRTPKey: []byte{1}}))
+		if port := must[uint16](t)(p.Forward(ctx, plane.Forwarder{ID: "f", Stream: stream, SRTPKey: []byte{1}, RTCPPort: 9})); port != janustest.RTCPPort {
+			t.Errorf("RTCP comes to port %d", port)
+		}
 		ok(t, p.Keep(ctx, "a", 4, []byte("kept")))
 		media.SetStats("a", plane.PeerStats{State: "connected", Lines: []plane.LineStats{{Mid: "0", Stream: stream}}})
 		st := must[plane.PeerStats](t)(p.Stats(ctx, "a"))
@@ -251,7 +254,8 @@ func TestSignalingGone(t *testing.T) {
 		must[plane.Transport](t)(p.Open(t.Context(), "a", plane.PeerOptions{}))
 		stream := plane.StreamID{Room: "r"}
 		ok(t, p.Publish(t.Context(), "a", []plane.Publication{{Mid: "0", Stream: stream}}))
-		ok(t, p.Forward(t.Context(), plane.Forwarder{ID: "f", Stream: stream}))
+		_, err := p.Forward(t.Context(), plane.Forwarder{ID: "f", Stream: stream})
+		ok(t, err)
 		time.Sleep(5 * time.Minute) // idle is not dead
 		if peer, _ := media.Peer("a"); peer.Closed {
 			t.Fatal("closed although its owner lives")
@@ -368,7 +372,8 @@ func TestNoMedia(t *testing.T) {
 	_, err := p.Open(t.Context(), "a", plane.PeerOptions{})
 	is(t, err, plane.ErrOverloaded)
 	is(t, p.Keyframe(t.Context(), plane.StreamID{}), plane.ErrNoStream)
-	is(t, p.Forward(t.Context(), plane.Forwarder{ID: "f"}), plane.ErrNoStream)
+	_, err = p.Forward(t.Context(), plane.Forwarder{ID: "f"})
+	is(t, err, plane.ErrNoStream)
 	is(t, p.StopForward(t.Context(), "f"), nil)
 	if l, err := p.Kept(t.Context(), "one"); len(l) != 0 || err != nil {
 		t.Errorf("kept %v %v", l, err)

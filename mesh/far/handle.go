@@ -38,7 +38,8 @@ func (s *Server) handle() {
 		return nothing{}, v.Keyframe(ctx, m.Stream)
 	})
 	on(s, KindForward, func(ctx context.Context, v *view, m *forwardMessage) (any, error) {
-		return nothing{}, v.Forward(ctx, m.Forwarder)
+		port, err := v.Forward(ctx, m.Forwarder)
+		return forwardReply{port}, err
 	})
 	on(s, KindStopForward, func(ctx context.Context, v *view, m *forwarderMessage) (any, error) {
 		return nothing{}, v.StopForward(ctx, m.ID)

@@ -242,12 +242,12 @@ func (v *view) Keyframe(ctx context.Context, s plane.StreamID) error {
 }
 
 // Forward implements [plane.Plane].
-func (v *view) Forward(ctx context.Context, f plane.Forwarder) error {
+func (v *view) Forward(ctx context.Context, f plane.Forwarder) (rtcpPort uint16, err error) {
 	if f.ID == "" || len(f.ID) > maxName {
-		return fmt.Errorf("%w: forwarder id of %d bytes", plane.ErrInvalid, len(f.ID))
+		return 0, fmt.Errorf("%w: forwarder id of %d bytes", plane.ErrInvalid, len(f.ID))
 	}
 	if err := v.with(func(r *register, l *lease, number uint64) error { return r.forward(l, f.ID, number) }); err != nil {
-		return err
+		return 0, err
 	}
 	return v.server.cfg.Plane.Forward(ctx, f)
 }

@@ -45,11 +45,11 @@ func (p *Planes) Keyframe(ctx context.Context, id plane.StreamID) error {
 }
 
 // Forward implements [plane.Plane].
-func (p *Planes) Forward(ctx context.Context, f plane.Forwarder) error {
+func (p *Planes) Forward(ctx context.Context, f plane.Forwarder) (rtcpPort uint16, err error) {
 	before := p.of(func(s *places) (link.NodeID, bool) { return s.forwarder(f.ID) })
 	at := p.of(func(s *places) (link.NodeID, bool) { return s.forward(f.ID, f.Stream) })
 	if at == nil {
-		return fmt.Errorf("%w: %v", plane.ErrNoStream, f.Stream)
+		return 0, fmt.Errorf("%w: %v", plane.ErrNoStream, f.Stream)
 	}
 	if before != nil && before != at && before != p.cfg.Local {
 		if err := before.StopForward(ctx, f.ID); err != nil { // its publisher moved

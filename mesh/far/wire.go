@@ -99,6 +99,9 @@ type (
 	transportReply struct {
 		Transport plane.Transport `pb:"1"`
 	}
+	forwardReply struct {
+		RTCPPort uint16 `pb:"1"`
+	}
 	statsReply struct {
 		Stats plane.PeerStats `pb:"1"`
 	}

@@ -73,7 +73,6 @@ type Estimator struct {
 	feedback int64 // time of the last TWCC, or never
 	timeout  int64 // time of the last decrease for want of it
 	remb     float64
-	results  []Result // of the last message
 }
 
 // New makes an estimator.
@@ -110,12 +109,13 @@ func (e *Estimator) LossFraction() float64 { return e.loss.fraction }
 // Want tells what would be sent if the estimate allowed it, bits/s, headroom included. Probing stops there.
 func (e *Estimator) Want(rate uint64) { e.wanted = min(float64(rate), float64(e.cfg.Max)) }
 
-// TransportFeedback takes a message of transport-wide feedback from the client. It returns what the message says of each
-// packet, in the order of [History.Resolve]; valid until the next call.
-func (e *Estimator) TransportFeedback(f *rtcp.TransportFeedback, now int64) []Result {
-	e.results = e.Sent.Resolve(f, now, e.results[:0])
-	e.Feedback(e.results, now)
-	return e.results
+// TransportFeedback takes a message of transport-wide feedback from the client. It appends to dst what the message says of
+// each packet, as [History.Resolve] does.
+func (e *Estimator) TransportFeedback(f *rtcp.TransportFeedback, now int64, dst []Result) []Result {
+	n := len(dst)
+	dst = e.Sent.Resolve(f, now, dst)
+	e.Feedback(dst[n:], now)
+	return dst
 }
 
 // Feedback takes what a message of feedback says, as [History.Resolve] returns it.

@@ -243,7 +243,7 @@ func TestFeedbackStops(t *testing.T) {
 
 	e := New(Config{}, 0) // but not when nothing is sent
 	e.Sent.Add(1, 0, 100, 0)
-	e.TransportFeedback(feedback(t, 1, rtcp.Arrival{Sequence: 1}), 50*ms)
+	e.TransportFeedback(feedback(t, 1, rtcp.Arrival{Sequence: 1}), 50*ms, nil)
 	for now := int64(0); now < int64(time.Minute); now += 5 * ms {
 		e.Padding(now)
 	}
@@ -278,7 +278,7 @@ func TestREMB(t *testing.T) {
 	}
 	// TWCC takes over.
 	e.Sent.Add(1, 30*second, 100, 0)
-	e.TransportFeedback(feedback(t, 1, rtcp.Arrival{Sequence: 1}), 30*second+50*ms)
+	e.TransportFeedback(feedback(t, 1, rtcp.Arrival{Sequence: 1}), 30*second+50*ms, nil)
 	before := e.Estimate()
 	e.REMB(300e3, 31*second)
 	e.Report(255, 0, 31*second)
@@ -332,7 +332,7 @@ func TestHostileFeedback(t *testing.T) {
 				p := rtcp.Packet{Type: rtcp.TypeTransportFeedback, Format: rtcp.FormatTWCC, Body: b}
 				if f, ok := p.TransportFeedback(); ok {
 					f.Base = seq - uint16(rapid.IntRange(0, 100).Draw(t, "base"))
-					e.TransportFeedback(&f, now)
+					e.TransportFeedback(&f, now, nil)
 				}
 			case 1:
 				var results []Result
@@ -395,8 +395,9 @@ func warm(t testing.TB) (*call, func() *rtcp.TransportFeedback) {
 
 func TestFeedbackDoesNotAllocate(t *testing.T) {
 	c, next := warm(t)
+	var results []Result
 	if n := testing.AllocsPerRun(100, func() {
-		c.e.TransportFeedback(next(), c.now+60*ms)
+		results = c.e.TransportFeedback(next(), c.now+60*ms, results[:0])
 		c.e.Padding(c.now)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -406,9 +407,10 @@ func TestFeedbackDoesNotAllocate(t *testing.T) {
 // BenchmarkFeedback is the cost of sending 40 packets and of the feedback on them, as ten times a second at 4 Mbit/s.
 func BenchmarkFeedback(b *testing.B) {
 	c, next := warm(b)
+	var results []Result
 	b.ReportAllocs()
 	for b.Loop() {
-		c.e.TransportFeedback(next(), c.now+60*ms)
+		results = c.e.TransportFeedback(next(), c.now+60*ms, results[:0])
 	}
 }
 

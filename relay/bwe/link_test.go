@@ -265,7 +265,7 @@ func (c *call) step() {
 		if !ok {
 			c.t.Fatal("no feedback")
 		}
-		c.e.TransportFeedback(&f, c.now)
+		c.e.TransportFeedback(&f, c.now, nil)
 		c.messages = c.messages[1:]
 	}
 }

@@ -13,9 +13,10 @@ type bandwidth struct {
 	receivedRate float64 // bits/s
 	sentBefore   uint64
 	sentRate     float64 // bits/s
-	limited      bool    // the client was asked to stay below a limit before
-	requested    uint64  // bits/s the client was last asked to stay below
+	asked        bool    // some publication had a limit
+	requested    uint64  // bits/s the client was last asked to stay below, 0 for never
 	requestedAt  int64   // ns
+	raisedAt     int64   // ns, when it was asked for less before
 }
 
 // measure turns what was counted since the last call into rates.
@@ -27,42 +28,62 @@ func (b *bandwidth) measure(elapsed time.Duration, sent uint64) {
 }
 
 const (
-	// limitInterval is how often a limit is repeated to the client, ns.
+	// limitInterval is how often a limit is repeated to the client, ns; one that was raised more often at first: somebody waits.
 	limitInterval = int64(time.Second)
-	// noLimit is what Janus asks for where there is no limit, bits/s: clients go on obeying the last one they heard.
+	raiseInterval = int64(200 * time.Millisecond)
+	// noLimit is what Janus asks for where there is no limit any more, bits/s: clients go on obeying the last one they heard.
 	noLimit = 10_000_000
+	// neverLimit is asked for where no publication ever had one.
+	neverLimit = 1_000_000_000
 )
 
-// appendLimit asks the client to stay below what its publications say, by REMB. The limit is for all it sends together, and
-// counts each line that has none with noLimit.
+// appendLimit asks the client by REMB to stay below what its publications say, and below what of it is wanted. The limit is for
+// all it sends together, however many lines that are: what all say is what counts, the least if they differ.
 func (p *Peer) appendLimit(dst []byte, now int64) []byte {
-	limit, limited := uint64(0), p.bandwidth.limited
+	b := &p.bandwidth
+	limit := uint64(0)
 	var ssrcs [maxSources]uint32
 	n := 0
 	for _, l := range p.lines {
 		if l.Kind != plane.Video || l.stream == nil || len(l.Codecs) == 0 || !l.Codecs[0].REMB {
 			continue
 		}
-		sends := false
+		if of := uint64(l.pub.Bitrate); of > 0 && (limit == 0 || of < limit) {
+			limit = of
+		}
 		for _, src := range l.layers {
 			if src != nil && n < len(ssrcs) {
 				ssrcs[n] = src.ssrc
 				n++
-				sends = true
 			}
 		}
-		switch {
-		case !sends:
-		case l.pub.Bitrate == 0:
-			limit += noLimit
-		default:
-			limit += uint64(l.pub.Bitrate)
-			limited = true
-		}
 	}
-	if n == 0 || !limited || limit == p.bandwidth.requested && now-p.bandwidth.requestedAt < limitInterval {
+	if n == 0 {
 		return dst
 	}
-	p.bandwidth.limited, p.bandwidth.requested, p.bandwidth.requestedAt = true, limit, now
+	b.asked = b.asked || limit > 0
+	if held := p.hold.limit; held > 0 && (limit == 0 || held < limit) {
+		limit = held
+	}
+	switch {
+	case limit > 0:
+	case b.asked:
+		limit = noLimit
+	case b.requested > 0:
+		limit = neverLimit
+	default:
+		return dst
+	}
+	if limit > b.requested && b.requested > 0 {
+		b.raisedAt = now
+	}
+	interval := limitInterval
+	if now-b.raisedAt < limitInterval {
+		interval = raiseInterval
+	}
+	if limit == b.requested && now-b.requestedAt < interval {
+		return dst
+	}
+	b.requested, b.requestedAt = limit, now
 	return rtcp.AppendREMB(dst, reporter, limit, ssrcs[:n])
 }

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1" //nolint:gosec // RFC 8122 lets a peer announce SHA-1; the hash is not ours to choose
 	"crypto/sha256"
@@ -12,6 +13,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/dtls/v3"
@@ -36,8 +38,11 @@ const (
 
 // wire is the peer's transport as pion/dtls wants it: reads what the socket loops hand over, writes to the selected path.
 type wire struct {
-	p  *Peer
-	in *packetio.Buffer
+	p     *Peer
+	in    *packetio.Buffer
+	taken atomic.Int64 // records put in
+	asked atomic.Int64 // reads begun
+	cut   atomic.Bool  // nothing is written any more
 }
 
 func newWire(p *Peer) *wire {
@@ -46,13 +51,27 @@ func newWire(p *Peer) *wire {
 	return &wire{p: p, in: in}
 }
 
+// put hands over a datagram. A full backlog drops it: DTLS sends again.
+func (w *wire) put(b []byte) {
+	w.taken.Add(1)
+	if _, err := w.in.Write(b, nil); err != nil {
+		w.taken.Add(-1)
+	}
+}
+
+// idle tells whether all that was put in has been dealt with: the reader is back for more.
+func (w *wire) idle() bool { return w.asked.Load() > w.taken.Load() }
+
 func (w *wire) ReadFrom(b []byte) (int, net.Addr, error) {
+	w.asked.Add(1)
 	n, _, err := w.in.Read(b, nil)
 	return n, wireAddr{}, err
 }
 
 func (w *wire) WriteTo(b []byte, _ net.Addr) (int, error) {
-	w.p.send(b)
+	if !w.cut.Load() {
+		w.p.send(b)
+	}
 	return len(b), nil
 }
 
@@ -110,7 +129,7 @@ var profiles = []dtls.SRTPProtectionProfile{
 }
 
 // newDTLS makes the node's end of the DTLS connection.
-func (p *Peer) newDTLS(active bool, announced []plane.Fingerprint) (*dtls.Conn, error) {
+func (p *Peer) newDTLS(w *wire, active bool, announced []plane.Fingerprint) (*dtls.Conn, error) {
 	options := []dtls.Option{
 		dtls.WithCertificates(p.env.Certificate),
 		dtls.WithSRTPProtectionProfiles(profiles...),
@@ -131,7 +150,7 @@ func (p *Peer) newDTLS(active bool, announced []plane.Fingerprint) (*dtls.Conn, 
 		for i, o := range options {
 			client[i] = o
 		}
-		return dtls.ClientWithOptions(p.wire, wireAddr{}, client...)
+		return dtls.ClientWithOptions(w, wireAddr{}, client...)
 	}
 	server := make([]dtls.ServerOption, len(options), len(options)+2)
 	for i, o := range options {
@@ -141,13 +160,13 @@ func (p *Peer) newDTLS(active bool, announced []plane.Fingerprint) (*dtls.Conn, 
 		dtls.WithClientAuth(dtls.RequireAnyClientCert),
 		dtls.WithInsecureSkipVerifyHello(true), // ICE has verified the address; the cookie would cost a round trip
 	)
-	return dtls.ServerWithOptions(p.wire, wireAddr{}, server...)
+	return dtls.ServerWithOptions(w, wireAddr{}, server...)
 }
 
 // runDTLS makes the handshake, lets media flow, and waits for the end of the connection. It returns the reason for
 // hanging up in Janus's words.
-func (p *Peer) runDTLS(ctx context.Context, active bool, announced []plane.Fingerprint) string {
-	conn, err := p.newDTLS(active, announced)
+func (p *Peer) runDTLS(ctx context.Context, w *wire, active bool, announced []plane.Fingerprint) string {
+	conn, err := p.newDTLS(w, active, announced)
 	if err != nil {
 		return p.handshakeFailed(err)
 	}
@@ -172,7 +191,12 @@ func (p *Peer) runDTLS(ctx context.Context, active bool, announced []plane.Finge
 		return p.handshakeFailed(err)
 	}
 	p.connected()
-	reason := p.awaitEnd(ctx, conn, active)
+	return p.attend(ctx, conn, w, active)
+}
+
+// attend looks after an established connection until it ends or is put away, and returns the reason for hanging up.
+func (p *Peer) attend(ctx context.Context, conn *dtls.Conn, w *wire, active bool) string {
+	reason := p.awaitEnd(ctx, conn, w, active)
 	_ = conn.Close()
 	return reason
 }
@@ -223,18 +247,22 @@ func (p *Peer) deriveKeys(conn *dtls.Conn, active bool) error {
 	return nil
 }
 
-// awaitEnd reads until the client closes, handing the connection to SCTP as soon as a data line is agreed.
-func (p *Peer) awaitEnd(ctx context.Context, conn *dtls.Conn, active bool) string {
+// awaitEnd reads until the client closes or the connection is put away, handing it to SCTP as soon as a data line is agreed.
+func (p *Peer) awaitEnd(ctx context.Context, conn *dtls.Conn, w *wire, active bool) string {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	buf := make([]byte, 64) // application data before SCTP is not ours; its size does not matter
 	for {
-		_ = conn.SetReadDeadline(time.Time{})
+		_ = conn.SetReadDeadline(time.Now().Add(cmp.Or(p.env.restAfter, restAfter)))
 		if ctx.Err() != nil { // looked at behind the deadline, which says the same and may just have been taken away
 			return ""
 		}
 		data, wants := p.awaitDataLine(conn)
 		if wants {
+			_ = conn.SetReadDeadline(time.Time{}) // nobody sets it any more, but for the end
+			if ctx.Err() != nil {
+				return ""
+			}
 			return p.runChannels(ctx, conn, active, data)
 		}
 		_, err := conn.Read(buf)
@@ -242,6 +270,9 @@ func (p *Peer) awaitEnd(ctx context.Context, conn *dtls.Conn, active bool) strin
 		case ctx.Err() != nil:
 			return ""
 		case isTimeout(err):
+			if p.rest(conn, w, active) {
+				return ""
+			}
 		case err != nil && !isShortBuffer(err):
 			return "DTLS alert"
 		}

@@ -54,6 +54,10 @@ type Env struct {
 	// takes how every client's attempt to reach the node ended. Both are called with the peer locked, must not wait, and may be nil.
 	Quality func(q *plane.Quality)
 	Reached func(o Outcome)
+	// restAfter is [restAfter]; tests are less patient.
+	restAfter time.Duration
+	// SendAllLayers leaves clients to send layers that nobody wants.
+	SendAllLayers bool
 	// QualityInterval is the time between two reports; 0 means 10 s.
 	QualityInterval time.Duration
 }

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"sync"
 	"time"
 
 	"cardea/relay/bwe"
@@ -94,7 +95,7 @@ func (p *Peer) handleReport(r *rtcp.Packet, now int64, out *udp.Outbox) {
 		}
 	case rtcp.TWCC:
 		if f, ok := r.TransportFeedback(); ok {
-			p.acknowledged(p.estimator.TransportFeedback(&f, now), now)
+			p.transportFeedback(&f, now)
 		}
 	case rtcp.REMB:
 		if rate, _, ok := r.REMB(); ok {
@@ -102,6 +103,16 @@ func (p *Peer) handleReport(r *rtcp.Packet, now int64, out *udp.Outbox) {
 		}
 	default: // what is for others, or nobody asked for
 	}
+}
+
+// resultBuffers takes what feedback says: every peer needs room for it for a moment, ten times a second.
+var resultBuffers = sync.Pool{New: func() any { return new([]bwe.Result) }}
+
+func (p *Peer) transportFeedback(f *rtcp.TransportFeedback, now int64) {
+	buffer := resultBuffers.Get().(*[]bwe.Result)
+	defer resultBuffers.Put(buffer)
+	*buffer = p.estimator.TransportFeedback(f, now, (*buffer)[:0])
+	p.acknowledged(*buffer, now)
 }
 
 func (p *Peer) senderReport(ssrc uint32, info rtcp.SenderInfo, now int64) {
@@ -207,8 +218,8 @@ func (p *Peer) appendKeyframeRequests(dst []byte, now int64) (_ []byte, waiting 
 		wanted, asked := l.stream.KeyframesWanted(), uint8(0)
 		for layer, src := range l.layers {
 			switch {
-			case src == nil:
-				// An encoding nothing was received of yet begins with a keyframe anyway.
+			case src == nil || p.isHeld(src, now):
+				// An encoding that nothing is received of begins with a keyframe anyway.
 				asked |= 1 << layer
 			case wanted&(1<<layer) == 0 && !src.wantsKey:
 			case src.askedKey != 0 && now-src.askedKey < p.keyframeInterval():

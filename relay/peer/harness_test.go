@@ -231,6 +231,7 @@ func (c *caller) sendRTCP(b []byte) {
 // got reads what the clients were sent so far: media that is opened, and RTCP.
 func (c *caller) got() (media []rtp.Header, control []rtcp.Packet) {
 	c.s.t.Helper()
+	_ = c.s.out.Flush()
 	receivers := map[uint32]*srtp.Receiver{}
 	for {
 		b := make([]byte, 1600)

@@ -35,7 +35,6 @@ type Peer struct {
 	env  *Env
 	log  *slog.Logger
 	opts plane.PeerOptions
-	wire *wire
 
 	// Read on the packet path without a lock.
 	dest      atomic.Pointer[ice.Path]  // where packets go; nil before ICE has found a path
@@ -48,7 +47,7 @@ type Peer struct {
 	pacer     pacer
 
 	cancel context.CancelFunc
-	ctx    context.Context // the life of the peer's own goroutine, ended by Close
+	ctx    context.Context // the life of the peer's own goroutines, ended by Close
 	done   sync.WaitGroup
 
 	mu         sync.Mutex // guards all that follows
@@ -67,12 +66,15 @@ type Peer struct {
 	upAt       int64 // ns
 	profile    srtp.Profile
 	in         *srtp.Keys
-	wakeDTLS   func() // makes the DTLS reader look at the session again
+	wire       *wire   // nil while the connection is put away
+	rested     *rested // nil while it is not
+	wakeDTLS   func()  // makes the DTLS reader look at the session again
 	channels   channels
 	pubs       []plane.Publication
 	subs       []plane.Subscription
 	feedback   feedback
 	bandwidth  bandwidth
+	hold       hold
 	allocator  bwe.Allocator
 	offers     offers
 	state      ice.State
@@ -178,8 +180,9 @@ func (p *Peer) Negotiate(s plane.Session) error {
 	p.startDTLS()
 	if p.wakeDTLS != nil {
 		if _, wants := p.dataLine(); wants {
-			p.wakeDTLS()
+			wake := p.wakeDTLS
 			p.wakeDTLS = nil
+			wake()
 		}
 	}
 	return nil
@@ -306,10 +309,10 @@ func (p *Peer) startDTLS() {
 	}
 	active := p.session.Setup == plane.Active
 	p.handshake = true
-	announced := slices.Clone(p.session.Remote.Fingerprints)
+	announced, w := slices.Clone(p.session.Remote.Fingerprints), p.wire
 	p.done.Go(func() {
 		defer p.recovered("DTLS")
-		if reason := p.runDTLS(p.ctx, active, announced); reason != "" {
+		if reason := p.runDTLS(p.ctx, w, active, announced); reason != "" {
 			p.down(reason)
 		}
 	})
@@ -376,12 +379,12 @@ func (p *Peer) release() {
 	p.dropChannels()
 }
 
-// Close ends the peer and waits for its goroutine. No event follows. Closing twice does no harm.
+// Close ends the peer and waits for its goroutines. No event follows. Closing twice does no harm.
 func (p *Peer) Close() {
 	p.shut()
 	p.cancel()
 	p.done.Wait()
-	_ = p.wire.Close()
+	p.farewell()
 }
 
 // shut makes all calls but Close ineffective.

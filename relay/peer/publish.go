@@ -42,16 +42,20 @@ func (p *Peer) applyPublications() {
 
 // newStream makes the stream of a received line.
 func (p *Peer) newStream(l *line) *stream.Stream {
-	return stream.New(stream.Config{
+	// Both are called with the stream locked, by whoever needs a picture, or a layer that the client was asked not to send; the
+	// ticker asks.
+	ask := func() {
+		p.keyframes.Store(true)
+		p.hurry()
+	}
+	cfg := stream.Config{
 		ID: l.pub.Stream, Kind: l.Kind, Codecs: l.Codecs, Extensions: l.Extensions,
-		Layers: layersOf(l), SVC: l.SVC,
-		// Called with the stream locked by whoever needs a picture; the ticker asks.
-		RequestKeyframe: func(int) {
-			p.keyframes.Store(true)
-			p.hurry()
-		},
-		Fault: p.env.SinkFault,
-	})
+		Layers: layersOf(l), SVC: l.SVC, RequestKeyframe: func(int) { ask() }, Fault: p.env.SinkFault,
+	}
+	if cfg.Layers > 1 {
+		cfg.Audience = ask
+	}
+	return stream.New(cfg)
 }
 
 func layersOf(l *line) int { return min(max(len(l.Receive), 1), maxLayers) }

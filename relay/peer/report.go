@@ -53,13 +53,16 @@ func (p *Peer) Drain(now int64, out *udp.Outbox) {
 		}
 	}
 	if p.keyframes.Swap(false) {
+		if p.wantHeld(now) {
+			buf = p.appendLimit(buf, now)
+		}
 		var waiting bool
 		if buf, waiting = p.appendKeyframeRequests(buf, now); waiting {
 			p.keyframes.Store(true)
 			again = true
 		}
 	}
-	p.sendRTCP(buf)
+	p.sendRTCP(buf, out)
 	p.feedback.scratch = buf[:0]
 	if p.probe(now, out) || again {
 		p.hurry()
@@ -67,9 +70,9 @@ func (p *Peer) Drain(now int64, out *udp.Outbox) {
 }
 
 // sendRTCP protects and sends feedback; several packets make compounds. RFC 5506 lets feedback go without a report.
-func (p *Peer) sendRTCP(packets []byte) {
-	keys := p.out.Load()
-	for len(packets) > 0 && keys != nil {
+func (p *Peer) sendRTCP(packets []byte, out *udp.Outbox) {
+	keys, path := p.out.Load(), p.dest.Load()
+	for len(packets) > 0 && keys != nil && path != nil {
 		n := 0
 		for rest := packets; len(rest) > 0; {
 			_, next, err := rtcp.Next(rest)
@@ -83,8 +86,8 @@ func (p *Peer) sendRTCP(packets []byte) {
 			n += size
 			rest = next
 		}
-		var buf [1500]byte
-		p.send(keys.ProtectRTCP(buf[:0], packets[:n]))
+		r := reserve(out, path, n+keys.Profile().RTCPOverhead())
+		r.commit(keys.ProtectRTCP(r.buf[:0], packets[:n]))
 		packets = packets[n:]
 	}
 }
@@ -129,8 +132,9 @@ func (p *Peer) tick(now int64, out *udp.Outbox) (down string) {
 		p.everySecond(elapsed)
 		p.watched(now)
 	}
+	p.reviewHold(now)
 	buf = p.appendLimit(buf, now)
-	p.sendRTCP(buf)
+	p.sendRTCP(buf, out)
 	p.feedback.scratch = buf[:0]
 	p.silence(now)
 	p.periodicKeyframes(now)
@@ -212,7 +216,7 @@ func (p *Peer) everySecond(elapsed time.Duration) {
 func (p *Peer) silence(now int64) {
 	for _, l := range p.lines {
 		for _, src := range l.layers {
-			if src == nil || !src.receiving || now-src.lastMedia < int64(p.opts.NoMediaTimer) {
+			if src == nil || !src.receiving || now-src.lastMedia < int64(p.opts.NoMediaTimer) || p.isHeld(src, now) {
 				continue
 			}
 			src.receiving = false

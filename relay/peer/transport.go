@@ -108,7 +108,12 @@ func (p *Peer) HandleDTLS(b []byte) {
 		p.env.Metrics.AuthFailures.Add(1)
 		return
 	}
-	_, _ = p.wire.in.Write(b, nil) // a full backlog drops: DTLS sends again
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wake()
+	if p.wire != nil {
+		p.wire.put(b)
+	}
 }
 
 // send writes one packet to the selected path, if there is one.

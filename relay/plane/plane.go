@@ -51,8 +51,9 @@ type Plane interface {
 	Subscribe(ctx context.Context, id PeerID, s []Subscription) error
 	// Keyframe asks the stream's publisher for a keyframe; requests of many are merged.
 	Keyframe(ctx context.Context, s StreamID) error
-	// Forward copies a stream as plain RTP or SRTP to a UDP address until StopForward or the end of the stream.
-	Forward(ctx context.Context, f Forwarder) error
+	// Forward copies a stream as plain RTP or SRTP to a UDP address until StopForward or the end of the stream. It returns the
+	// UDP port of the media plane that takes the receiver's RTCP, 0 if the forwarder names none of the receiver's.
+	Forward(ctx context.Context, f Forwarder) (rtcpPort uint16, err error)
 	// StopForward ends a forwarder; an unknown id is not an error.
 	StopForward(ctx context.Context, id string) error
 	// Stats tells what the media plane sees of a peer.
@@ -248,8 +249,7 @@ type Publication struct {
 	Mid              string        `pb:"1"`
 	Stream           StreamID      `pb:"2"`
 	Muted            bool          `pb:"3"` // packets are dropped (moderated, or the publisher's own send:false)
-	Bitrate          uint32        `pb:"4"` // bits/s asked of the client by REMB; 0 for no limit
-	BitrateCap       bool          `pb:"5"` // the limit also bounds what bandwidth estimation lets the client send
+	Bitrate          uint32        `pb:"4"` // bits/s asked of the client by REMB for all that it publishes; 0 for no limit
 	KeyframeInterval time.Duration `pb:"6"` // ask for a keyframe this often; 0 for never
 	Talking          *Talking      `pb:"7"` // report talking and stopped-talking; nil for never
 }
@@ -291,5 +291,5 @@ type Forwarder struct {
 	Substream   int8     `pb:"6"` // the only simulcast substream forwarded; -1 follows the best one
 	SRTPSuite   int      `pb:"7"` // 32 or 80 (AES_CM_128_HMAC_SHA1_n, RFC 4568); 0 for plain RTP
 	SRTPKey     []byte   `pb:"8"` // master key and salt, 30 bytes
-	RTCPPort    uint16   `pb:"9"` // remote port that PLI and FIR come from, 0 for none; the media plane does not listen to it yet
+	RTCPPort    uint16   `pb:"9"` // the receiver's port for RTCP: PLI and FIR from its host ask for keyframes; 0 takes none
 }

@@ -9,7 +9,7 @@ import (
 	"cardea/relay/plane"
 )
 
-// Bounds of a [Board]. Full, it takes some 40 MB.
+// Bounds of a [Board]. Full, it takes some 130 MB: 7 kB a line.
 const (
 	// Steps is how many reports of a line are kept.
 	Steps = 30

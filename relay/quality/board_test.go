@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 	"time"
+	"unsafe"
 
 	"cardea/relay/plane"
 )
@@ -66,5 +67,9 @@ func TestBoardIsBounded(t *testing.T) {
 	}
 	if b.Lines() != maxBoardLines {
 		t.Errorf("%d lines", b.Lines())
+	}
+	const most = 140 << 20 // bytes, as the bounds' comment has it
+	if full := maxBoardLines * (unsafe.Sizeof(Line{}) + Steps*unsafe.Sizeof(Point{})); full > most {
+		t.Errorf("full, it takes %d bytes", full)
 	}
 }

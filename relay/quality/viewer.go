@@ -8,16 +8,13 @@ const (
 	// maxPictures is how many pictures may wait to be whole, a power of two: two seconds of 30 a second, and nothing is sent
 	// again that is older than one. Older ones are given up, and with them what builds upon them.
 	maxPictures = 64
+	// fewPictures is for how many there is room at first, a power of two: where the way is short and loses nothing, no more wait.
+	fewPictures = 8
 	// allLayers is above all temporal layers.
 	allLayers = 127
 	// silence is how long nothing may come until a gap is a pause. To libwebrtc's VideoReceiveStream2 that is 5 s, but it looks
 	// every 3 s.
 	silence = int64(6 * time.Second)
-	// playout is how long after a picture that came as fast as pictures do it is on display: what Chromium's buffer against
-	// jitter holds on a path that is calm but for outages (jitterBufferDelay over jitterBufferEmittedCount was 31 to 38 ms).
-	playout = int64(35 * time.Millisecond)
-	// baseDrift is the share of a picture's lateness by which the fastest picture is forgotten, as a power of two.
-	baseDrift = 10
 )
 
 // Packet is what a [Viewer] must know of a packet that is sent.
@@ -42,6 +39,7 @@ type picture struct {
 	key, sync   bool
 	spare       bool
 	ended       bool
+	repaired    bool // packets were sent again
 	passed      bool // what is not known to have come is taken to have
 }
 
@@ -53,8 +51,8 @@ func (p *picture) whole() bool {
 // Viewer reckons what is on display at the other end of one video line. Make it with [NewViewer].
 type Viewer struct {
 	Freezes
-	independent bool  // pictures are taken to build upon none
-	hold        int64 // ns, see playout
+	independent bool // pictures are taken to build upon none
+	held        bool // by a browser's buffer
 
 	began   int64 // ns, when the subscription began whose first picture is awaited; 0 when none is
 	first   int64 // ns it took; 0 while unknown
@@ -62,11 +60,9 @@ type Viewer struct {
 	highest int64 // number sent last
 	stamp   uint32
 	heard   int64 // ns, latest arrival
-	base    int64 // ns, the least by which arrivals are ahead of timestamps
-	ticks   int64 // the timestamp of the picture on display, without wrapping
-	based   bool  // there is one
+	playout Playout
 
-	pictures   [maxPictures]picture
+	pictures   []picture           // a power of two of places
 	head, next int64               // pictures that wait; head is the oldest
 	broken     int8                // temporal layers from here on build upon what was given up
 	received   [window / 64]uint64 // by number
@@ -75,11 +71,16 @@ type Viewer struct {
 }
 
 // NewViewer returns a viewer of what the node sends.
-func NewViewer() *Viewer { return &Viewer{broken: allLayers, hold: playout} }
+func NewViewer() *Viewer { return newViewer(Viewer{held: true}) }
 
 // NewIntake returns a viewer of what the node receives. Pictures are taken to build upon none, since it is not known which do, and
 // nothing holds them.
-func NewIntake() *Viewer { return &Viewer{broken: allLayers, independent: true} }
+func NewIntake() *Viewer { return newViewer(Viewer{independent: true}) }
+
+func newViewer(v Viewer) *Viewer {
+	v.broken, v.pictures = allLayers, make([]picture, fewPictures)
+	return &v
+}
 
 // Begin tells that a subscription begins: the next picture on display is its first.
 func (v *Viewer) Begin(now int64) {
@@ -97,7 +98,7 @@ func (v *Viewer) Pause() {
 // forget gives up all pictures that wait, without harm to those that follow.
 func (v *Viewer) forget() {
 	v.head, v.broken = v.next, allLayers
-	v.started, v.based = false, false
+	v.started, v.playout = false, Playout{}
 }
 
 // FirstFrame returns how long the present subscription waited for its first picture, ns; 0 while it does.
@@ -121,9 +122,7 @@ func (v *Viewer) Sent(p *Packet, now int64) {
 		if v.next > v.head {
 			v.at(v.next - 1).ended = true
 		}
-		if v.next-v.head == maxPictures {
-			v.giveUp()
-		}
+		v.makeRoom()
 		*v.at(v.next) = picture{first: from, stamp: p.Stamp}
 		v.next++
 	}
@@ -143,7 +142,22 @@ func (v *Viewer) Sent(p *Packet, now int64) {
 }
 
 // at returns the place of a picture.
-func (v *Viewer) at(i int64) *picture { return &v.pictures[i&(maxPictures-1)] }
+func (v *Viewer) at(i int64) *picture { return &v.pictures[i&int64(len(v.pictures)-1)] }
+
+// makeRoom has a place for one more picture.
+func (v *Viewer) makeRoom() {
+	was := v.pictures
+	switch {
+	case v.next-v.head < int64(len(was)):
+	case len(was) == maxPictures:
+		v.giveUp()
+	default:
+		v.pictures = make([]picture, 2*len(was))
+		for i := v.head; i < v.next; i++ {
+			*v.at(i) = was[i&int64(len(was)-1)]
+		}
+	}
+}
 
 // giveUp stops waiting for the oldest picture: it will never be on display.
 func (v *Viewer) giveUp() {
@@ -204,7 +218,7 @@ func (v *Viewer) Again(low uint16, now int64) {
 	if q == nil || bit(&v.received, n) {
 		return
 	}
-	q.sent = now
+	q.sent, q.repaired = now, true
 	setBit(&v.again, n)
 	if bit(&v.missed, n) {
 		clearBit(&v.missed, n)
@@ -274,7 +288,11 @@ func (v *Viewer) show(at int64) {
 			v.broken = q.temporal + 1
 		}
 		v.head++
-		v.display(v.due(q.stamp, max(at, q.arrived)))
+		shown := max(at, q.arrived)
+		if v.held {
+			shown = v.playout.Due(q.stamp, q.arrived, shown, q.repaired)
+		}
+		v.display(shown)
 		i = v.head
 	}
 }
@@ -292,24 +310,6 @@ func (v *Viewer) stands(q *picture) bool {
 		return q.temporal <= below
 	}
 	return q.temporal < below
-}
-
-// due returns when a picture comes on display that can: at once if it is late, else when the buffer lets it go. Timestamps are of
-// 90 kHz, as those of all pictures.
-func (v *Viewer) due(stamp uint32, at int64) int64 {
-	if v.hold == 0 {
-		return at
-	}
-	v.ticks += int64(int32(stamp - uint32(v.ticks))) //nolint:gosec // modular
-	captured := v.ticks * 100_000 / 9
-	late := at - captured - v.base
-	if !v.based || late < 0 {
-		v.base += late
-		v.based, late = true, 0
-	} else {
-		v.base += late >> baseDrift
-	}
-	return at + max(v.hold-late, 0)
 }
 
 func (v *Viewer) display(at int64) {

@@ -60,12 +60,15 @@ func NewKeys(p Profile, masterKey, masterSalt []byte) (*Keys, error) {
 		return nil, fmt.Errorf("srtp: %v needs %d+%d bytes of master key and salt, not %d+%d",
 			p, p.KeyLen(), p.SaltLen(), len(masterKey), len(masterSalt))
 	}
+	master, err := aes.NewCipher(masterKey)
+	if err != nil {
+		return nil, fmt.Errorf("srtp: master key: %w", err)
+	}
 	k := &Keys{profile: p}
-	var err error
-	if k.rtp, err = derive(p, labelRTP, masterKey, masterSalt, p.RTPOverhead()); err != nil {
+	if k.rtp, err = derive(p, labelRTP, master, masterSalt, p.RTPOverhead()); err != nil {
 		return nil, err
 	}
-	if k.rtcp, err = derive(p, labelRTCP, masterKey, masterSalt, rtcpTagLen); err != nil {
+	if k.rtcp, err = derive(p, labelRTCP, master, masterSalt, rtcpTagLen); err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -75,19 +78,10 @@ func NewKeys(p Profile, masterKey, masterSalt []byte) (*Keys, error) {
 func (k *Keys) Profile() Profile { return k.profile }
 
 // derive makes the transform whose labels begin at label. tagLen counts with counter mode only.
-func derive(p Profile, label byte, masterKey, masterSalt []byte, tagLen int) (transform, error) {
-	key, err := deriveKey(masterKey, masterSalt, label+labelEncryption, p.KeyLen())
-	if err != nil {
-		return transform{}, err
-	}
-	salt, err := deriveKey(masterKey, masterSalt, label+labelSalt, p.SaltLen())
-	if err != nil {
-		return transform{}, err
-	}
-	auth, err := deriveKey(masterKey, masterSalt, label+labelAuth, cmAuthLen)
-	if err != nil {
-		return transform{}, err
-	}
+func derive(p Profile, label byte, master cipher.Block, masterSalt []byte, tagLen int) (transform, error) {
+	key := deriveKey(master, masterSalt, label+labelEncryption, p.KeyLen())
+	salt := deriveKey(master, masterSalt, label+labelSalt, p.SaltLen())
+	auth := deriveKey(master, masterSalt, label+labelAuth, cmAuthLen)
 	return newTransform(p, key, salt, auth, tagLen)
 }
 
@@ -111,17 +105,16 @@ func newTransform(p Profile, key, salt, auth []byte, tagLen int) (transform, err
 // deriveKey is the key derivation of RFC 3711 section 4.3, with a key derivation rate of zero: n bytes of the counter-mode
 // keystream of the master key whose initial counter is the master salt with the label in its eighth byte. Salts of 12
 // bytes are padded at the end (RFC 7714 section 11).
-func deriveKey(masterKey, masterSalt []byte, label byte, n int) ([]byte, error) {
-	block, err := aes.NewCipher(masterKey)
-	if err != nil {
-		return nil, fmt.Errorf("srtp: master key: %w", err)
+func deriveKey(master cipher.Block, masterSalt []byte, label byte, n int) []byte {
+	key := make([]byte, (n+aes.BlockSize-1)&^(aes.BlockSize-1))
+	for i := 0; i < len(key); i += aes.BlockSize {
+		block := key[i : i+aes.BlockSize]
+		copy(block[:cmSaltLen], masterSalt)
+		block[7] ^= label
+		block[aes.BlockSize-1] = byte(i / aes.BlockSize) // the last two bytes count blocks
+		master.Encrypt(block, block)
 	}
-	var iv [aes.BlockSize]byte
-	copy(iv[:cmSaltLen], masterSalt)
-	iv[7] ^= label
-	key := make([]byte, n)
-	cipher.NewCTR(block, iv[:]).XORKeyStream(key, key)
-	return key, nil
+	return key[:n:n]
 }
 
 // gcmNonce writes the nonce of a packet: two zero bytes, SSRC and the packet's 48 bits of index, all xored with the

@@ -124,6 +124,26 @@ func TestLayerThatDoesNotFlowIsWantedAndComes(t *testing.T) {
 	c.v.monotonic()
 }
 
+// Who comes when only a lower layer flows is shown that until the one it wants is there.
+func TestPictureBeforeTheWantedLayerComes(t *testing.T) {
+	c := newSimulcast(t)
+	c.silent = [3]bool{false, true, true}
+	c.run(60, 0) // the keyframe is too old to begin with
+	c.hint(0, 400_000, 1_600_000)
+	c.v.attach(c.s, c.now)
+	c.demands(0b100)
+	if got := c.s.KeyframesWanted(); got != 0b101 {
+		t.Errorf("keyframes of %03b are wanted", got)
+	}
+	c.run(1, 0)
+	c.want(0)
+	c.demands(0b101)
+	c.silent[2] = false
+	c.run(1, 2)
+	c.want(2)
+	c.v.continuous()
+}
+
 func TestAllocatorIsOfferedHintedLayers(t *testing.T) {
 	c := far(t)
 	c.locked(func() { c.v.track.SetTarget(0, -1, -1, -1) })

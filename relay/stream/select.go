@@ -114,11 +114,20 @@ func (t *Track) seek(want int8, now int64) {
 		return
 	}
 	if t.layer < 0 {
+		first := int8(-1)
 		for i := want - 1; i >= 0; i-- {
-			if l := &t.stream.layers[i]; l.alive(now, t.fallback) && l.replayable(now, keptTime) {
+			l := &t.stream.layers[i]
+			if !l.alive(now, t.fallback) {
+				continue
+			}
+			if l.replayable(now, keptTime) {
 				t.replay(i, l.keySeq)
 				break
 			}
+			first = max(first, i)
+		}
+		if t.layer < 0 && first >= 0 && !t.stream.layers[want].alive(now, t.fallback) {
+			t.stream.wantKeyframe(int(first)) // a picture to begin with, while the one that was chosen is on its way
 		}
 	}
 	t.ask(want, now)

@@ -25,5 +25,5 @@
 // addresses, so the pair is enforced on each packet, both ways. Guests ([Config].GuestSecret) reach those pairs and nothing
 // else, whatever users are allowed.
 //
-// Locks: Server.mu, then relay.mu. Neither is held while pion/turn is called.
+// Locks: Server.useMu, then Server.mu, then relay.mu. None is held while pion/turn is called.
 package turn

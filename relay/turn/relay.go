@@ -27,6 +27,9 @@ type relay struct {
 	stream   *stream // of the others
 	attached bool    // the server waits for the goroutine that reads
 
+	sent atomic.Bool // the client has sent a peer something since [Server.InUse] looked
+	used time.Time   // when InUse last saw that; guarded by Server.useMu
+
 	mu       sync.RWMutex
 	closed   bool
 	byNumber map[uint16]*channel
@@ -94,6 +97,7 @@ func (r *relay) toPeer(number uint16, data []byte) bool {
 		s.stats.DeniedPeers.Add(1)
 		return true
 	}
+	r.touch()
 	r.write(data, c.wire)
 	return true
 }
@@ -111,6 +115,7 @@ func (r *relay) write(data []byte, wire netip.AddrPort) {
 func (r *relay) WriteTo(p []byte, to net.Addr) (int, error) {
 	peer := addrPort(to)
 	if r.server.policyOf(r.user).permits(peer) {
+		r.touch()
 		r.write(p, r.server.mapping.wire(peer))
 	} else {
 		r.server.stats.DeniedPeers.Add(1)

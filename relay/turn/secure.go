@@ -96,6 +96,11 @@ func (s *Server) accept(l net.Listener, serve func(net.Conn)) {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
+		select {
+		case <-s.done: // of which DTLS's listener has an error of its own
+			return
+		default:
+		}
 		s.log.Warn("turn listener", "address", l.Addr().String(), "error", err)
 		select {
 		case <-s.done:

@@ -44,6 +44,8 @@ type Server struct {
 	streams sync.Map // net.Addr, as pion/turn knows the client, to *stream
 	count   atomic.Int64
 
+	useMu sync.Mutex // guards when relays were used; before mu
+
 	mu        sync.RWMutex
 	closed    bool
 	done      chan struct{}           // closed with it

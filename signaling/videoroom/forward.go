@@ -102,6 +102,7 @@ func (p *Plugin) rtpForward(ctx context.Context, body janus.Object) (object, err
 	if err != nil {
 		return nil, err
 	}
+	planned := req.forwarders
 	if publisher.remote {
 		if req.forwarders, err = p.noteForwarders(ctx, publisher, req.forwarders); err != nil {
 			return nil, err
@@ -109,6 +110,9 @@ func (p *Plugin) rtpForward(ctx context.Context, body janus.Object) (object, err
 	}
 	if media != nil && !publisher.dummy {
 		startForwarders(ctx, *media, p.log, req.forwarders)
+	}
+	if req.streams != nil {
+		reply["forwarders"] = publisher.room.forwarderInfos(planned)
 	}
 	return reply, nil
 }
@@ -176,12 +180,11 @@ func readSRTP(o janus.Object) (srtp, error) {
 	return srtp{suite: suite, key: key[:srtpKeyLength]}, nil
 }
 
-// plan registers the forwarders that the request asks for, and completes the reply.
+// plan registers the forwarders that the request asks for. The reply to the old form of it is complete with that.
 func (req *forwardRequest) plan(p *participant, reply object) error {
 	if req.streams == nil {
 		return req.planLegacy(p, reply)
 	}
-	infos := []forwarderInfo{}
 	for _, fs := range req.streams {
 		st := p.stream(fs.body.String("mid"))
 		if st == nil {
@@ -201,11 +204,9 @@ func (req *forwardRequest) plan(p *participant, reply object) error {
 			}
 			if f != nil {
 				f.follow = fs.body.Bool("simulcast", false)
-				infos = append(infos, f.info())
 			}
 		}
 	}
-	reply["forwarders"] = infos
 	return nil
 }
 
@@ -252,10 +253,8 @@ func (req *forwardRequest) add(st *stream, o janus.Object, prefix, suffix string
 		pt, _ := number(o, prefix+"pt"+suffix, math.MaxInt8)
 		ssrc, _ := number(o, prefix+"ssrc"+suffix, math.MaxUint32)
 		f.pt, f.ssrc, f.srtp = uint8(pt), uint32(ssrc), s
-		if layer == 0 {
-			rtcp, _ := number(o, prefix+"rtcp_port", math.MaxUint16)
-			f.rtcpPort = uint16(rtcp)
-		}
+		rtcp, _ := number(o, prefix+"rtcp_port", math.MaxUint16)
+		f.rtcpPort = uint16(rtcp) // for all substreams: requests say by their SSRC which one they are for
 	}
 	if err := st.owner.addForwarder(f); err != nil {
 		return nil, err

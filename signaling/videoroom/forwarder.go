@@ -25,8 +25,9 @@ const (
 // forwarder copies a stream to a UDP address. It is run by the node that was asked for it, which need not be the publisher's:
 // an address may mean something on that node only.
 type forwarder struct {
-	elsewhere bool // another node runs it; set once
-	pending   bool // this node runs it, but the publisher's does not know yet; guarded by the room's mutex
+	elsewhere bool   // another node runs it; set once
+	pending   bool   // this node runs it, but the publisher's does not know yet; guarded by the room's mutex
+	localRTCP uint16 // port of the media plane that takes the receiver's RTCP, 0 while that is not known; guarded by the room's mutex
 
 	// All of these are set once.
 	id       uint32
@@ -56,7 +57,7 @@ type forwarderInfo struct {
 	Host           string `json:"host"`
 	Port           uint16 `json:"port"`
 	Type           string `json:"type"`
-	LocalRTCPPort  *int   `json:"local_rtcp_port,omitempty"`
+	LocalRTCPPort  uint16 `json:"local_rtcp_port,omitempty"`
 	RemoteRTCPPort uint16 `json:"remote_rtcp_port,omitempty"`
 	PayloadType    uint8  `json:"pt,omitempty"`
 	SSRC           uint32 `json:"ssrc,omitempty"`
@@ -66,13 +67,24 @@ type forwarderInfo struct {
 
 func (f *forwarder) info() forwarderInfo {
 	i := forwarderInfo{
-		StreamID: f.id, Host: f.host.String(), Port: f.port, Type: f.stream.kind.String(), RemoteRTCPPort: f.rtcpPort,
+		StreamID: f.id, Host: f.host.String(), Port: f.port, Type: f.stream.kind.String(),
 		PayloadType: f.pt, SSRC: f.ssrc, Substream: f.layer, SRTP: f.srtp.suite != 0 && !f.srtp.hidden,
 	}
-	if f.rtcpPort != 0 {
-		i.LocalRTCPPort = new(int) // which port the media plane uses is its own affair
+	if f.layer == 0 { // it is one for all substreams
+		i.LocalRTCPPort, i.RemoteRTCPPort = f.localRTCP, f.rtcpPort
 	}
 	return i
+}
+
+// forwarderInfos is what is told of forwarders in the room.
+func (r *room) forwarderInfos(list []*forwarder) []forwarderInfo {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	infos := make([]forwarderInfo, 0, len(list))
+	for _, f := range list {
+		infos = append(infos, f.info())
+	}
+	return infos
 }
 
 // planned is what the media plane is told of the forwarder.
@@ -161,13 +173,18 @@ func (p *Plugin) resolve(ctx context.Context, body janus.Object, host, family st
 	return addrs[0].Unmap(), nil
 }
 
-// startForwarders tells the media plane of forwarders.
+// startForwarders tells the media plane of forwarders. The room must not be locked.
 func startForwarders(ctx context.Context, media plane.Plane, log *slog.Logger, list []*forwarder) {
 	for _, f := range list {
-		if err := media.Forward(ctx, f.planned()); err != nil {
+		port, err := media.Forward(ctx, f.planned())
+		if err != nil {
 			log.Warn("stream not forwarded", "mid", f.stream.mid, "to", f.host.String()+":"+strconv.Itoa(int(f.port)), "error", err)
 			continue
 		}
+		room := f.stream.owner.room
+		room.mu.Lock()
+		f.localRTCP = port
+		room.mu.Unlock()
 		if f.stream.kind == plane.Video {
 			if err := media.Keyframe(ctx, f.stream.id()); err != nil {
 				log.Debug("keyframe not requested", "mid", f.stream.mid, "error", err)

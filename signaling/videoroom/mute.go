@@ -48,10 +48,11 @@ const (
 	byDisplay = "display:"
 )
 
-// userTag says what the user shows of itself when it joins: a digest of its token, or that it has chosen its id.
+// chosenID is the tag of a user that shows no token and has chosen its id.
 const chosenID = "id"
 
-// userTag makes the tag of a join request; token is that of the request or of the handle.
+// userTag is what the user shows of itself when it joins: a digest of its token, or that it has chosen its id; "" for neither. token is
+// that of the request or of the handle.
 func userTag(room ID, token string, chosen bool) string {
 	switch {
 	case token != "":

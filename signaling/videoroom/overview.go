@@ -14,7 +14,9 @@ type RoomInfo struct {
 	Participants  int // who joined, dummies left out
 	Publishers    int // of them, who publish
 	MaxPublishers int
-	Subscribers   int
+	// What of it is on this node: all that there is without a mesh. Of others' subscribers a node does not know.
+	PublishersHere int
+	Subscribers    int
 }
 
 // Overview returns all rooms in the order of their making, private ones too; with a mesh, those that this node has to do with,
@@ -29,6 +31,19 @@ func (p *Plugin) Overview() []RoomInfo {
 		}
 	}
 	return infos
+}
+
+// Known returns one of the rooms of [Plugin.Overview]; false for one that this node has nothing to do with.
+func (p *Plugin) Known(name string) (RoomInfo, bool) {
+	id, ok := p.ids.read(name)
+	if !ok {
+		return RoomInfo{}, false
+	}
+	r := p.find(id)
+	if r == nil {
+		return RoomInfo{}, false
+	}
+	return r.overview()
 }
 
 // Describe returns what is known of a room that this node has nothing to do with: its options, and how many are there.
@@ -65,6 +80,9 @@ func (r *room) summary() RoomInfo {
 		i.Participants++
 		if p.started {
 			i.Publishers++
+			if !p.remote {
+				i.PublishersHere++
+			}
 		}
 	}
 	return i

@@ -20,7 +20,7 @@ func TestOverview(t *testing.T) {
 	subscriber := janustest.Open(t, s.server, Package)
 	s.ok(subscriber, m{"request": "join", "ptype": "subscriber", "room": 1, "pin": "1", "streams": []any{m{"feed": 1}}}, nil)
 	want := []RoomInfo{
-		{ID: "1", Description: "Alice's", CommunityID: `a "b"`, Private: true, Participants: 2, Publishers: 1, MaxPublishers: 5, Subscribers: 1},
+		{ID: "1", Description: "Alice's", CommunityID: `a "b"`, Private: true, Participants: 2, Publishers: 1, MaxPublishers: 5, PublishersHere: 1, Subscribers: 1},
 		{ID: "2", Description: "Room 2", CommunityID: "7", MaxPublishers: 3},
 	}
 	s.eventually(func() string { return cmp.Diff(want, s.plugin.Overview()) })

@@ -290,7 +290,7 @@ func (p *participant) publications() []plane.Publication {
 				}
 			}
 		case plane.Video:
-			pub.Bitrate, pub.BitrateCap = p.limit(), c.BitrateCap && c.Bitrate > 0
+			pub.Bitrate = p.limit()
 			pub.KeyframeInterval = seconds(c.FIRFreq)
 		case plane.Data:
 		}

@@ -96,7 +96,7 @@ func TestPublicationsFollowTheRoomAndThePublisher(t *testing.T) {
 	id := func(mid string) plane.StreamID { return plane.StreamID{Room: "videoroom/1", Publisher: "1", Mid: mid} }
 	want := []plane.Publication{
 		{Mid: "0", Stream: id("0"), Talking: &plane.Talking{Packets: 20, Level: 50}},
-		{Mid: "1", Stream: id("1"), Bitrate: 500000, BitrateCap: true, KeyframeInterval: 5 * time.Second},
+		{Mid: "1", Stream: id("1"), Bitrate: 500000, KeyframeInterval: 5 * time.Second},
 		{Mid: "2", Stream: id("2")},
 	}
 	s.publications(want)
@@ -169,7 +169,7 @@ func TestForwardersReachTheMediaPlane(t *testing.T) {
 	if f := byPort["127.0.0.1:1002"]; f.Substream != 0 || f.RTCPPort != 9 || f.SSRC != 0 {
 		t.Errorf("substream 0: %+v", f)
 	}
-	if f := byPort["127.0.0.1:1004"]; f.Substream != 2 || f.RTCPPort != 0 {
+	if f := byPort["127.0.0.1:1004"]; f.Substream != 2 || f.RTCPPort != 9 {
 		t.Errorf("substream 2: %+v", f)
 	}
 	if f := byPort["127.0.0.1:1006"]; f.Substream != -1 || f.SSRC == 0 {

@@ -27,7 +27,7 @@ import (
 // QualityReport is what one client's user saw and heard.
 type QualityReport struct {
 	Room            string // key: "videoroom/1234"
-	Participant     string // id; "" for a subscriber that does not show whose it is
+	Participant     string // id; "" for a subscriber of whom it is not known whose it is
 	Session, Handle uint64
 	Subscriber      bool // it is about what the client is sent; else about what it sends
 	Client          bool // the client says so; else the media plane does
@@ -169,6 +169,27 @@ func (f *figures) duration(name string) time.Duration {
 	return time.Duration(f.number(name, float64(maxQualitySpan/time.Millisecond)) * float64(time.Millisecond))
 }
 
+// viewer returns the participant whose client subscribes: the one whose private id it showed, else the only one of this room in its
+// session, as plain clients have it; nil where neither is known. The room is locked.
+func (s *subscriber) viewer() (found *participant) {
+	if s.owner != nil {
+		return s.owner
+	}
+	if p := s.room.byPrivateID[s.privateID]; p != nil {
+		return p
+	}
+	for _, p := range s.room.members {
+		if p.session == nil || p.session.h.Session() != s.session.h.Session() {
+			continue
+		}
+		if found != nil {
+			return nil // several users share the session: an application's gateway
+		}
+		found = p
+	}
+	return found
+}
+
 // tellQuality tells the node, and whoever takes user events.
 func (s *session) tellQuality(q plane.Quality, client bool) {
 	report := QualityReport{Client: client, Quality: q}
@@ -179,7 +200,10 @@ func (s *session) tellQuality(q plane.Quality, client bool) {
 	case p != nil:
 		r = p.room
 	case sub != nil:
-		r, p, report.Subscriber = sub.room, sub.owner, true
+		r, report.Subscriber = sub.room, true
+		r.mu.Lock()
+		p = sub.viewer()
+		r.mu.Unlock()
 	default:
 		return
 	}

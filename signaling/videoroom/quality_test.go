@@ -107,6 +107,39 @@ func TestQualityOfTheClient(t *testing.T) {
 	}
 }
 
+// TestWhoseQuality wants subscriptions told to be of who made them: who showed a private id, also where the room asks for none, and the
+// only participant of a session; not one of several that share it.
+func TestWhoseQuality(t *testing.T) {
+	s, r := newQualityStage(t)
+	whose := func(h *janustest.Handle, join m) string {
+		t.Helper()
+		event := s.ok(h, with(m{"request": "join", "ptype": "subscriber", "room": 1, "streams": []any{m{"feed": 1}}}, join), nil)
+		s.ok(h, m{"request": "start"}, janustest.Answer(event["jsep"].(m)["sdp"].(string)))
+		r.take()
+		s.ok(h, m{"request": "quality", "lines": []any{m{"mid": "0", "packets": 5}}}, nil)
+		all := r.take()
+		if len(all) != 1 || !all[0].Subscriber {
+			t.Fatalf("told %+v", all)
+		}
+		return all[0].Participant
+	}
+	bob := janustest.Open(s, s.server, Package)
+	joined := janustest.Data(s.ok(bob, m{"request": "join", "ptype": "publisher", "room": 1, "id": 2}, nil))
+	if got := whose(janustest.Open(s, s.server, Package), m{"private_id": joined["private_id"]}); got != "2" {
+		t.Errorf("with a private id: %q", got)
+	}
+	if got := whose(bob.Attach(Package), m{}); got != "2" {
+		t.Errorf("in his session: %q", got)
+	}
+	if got := whose(janustest.Open(s, s.server, Package), m{}); got != "" {
+		t.Errorf("a stranger: %q", got)
+	}
+	s.ok(bob.Attach(Package), m{"request": "join", "ptype": "publisher", "room": 1, "id": 3}, nil)
+	if got := whose(bob.Attach(Package), m{}); got != "" {
+		t.Errorf("in a session of two: %q", got)
+	}
+}
+
 // What no browser says is refused, and nothing of it is told.
 func TestQualityIsChecked(t *testing.T) {
 	many := make([]any, maxQualityLines+1)

@@ -147,8 +147,8 @@ func (p *participant) remotizeTo(rem *remote, streams []*stream) []*forwarder {
 				f.ssrc = uint32(remoteBaseSSRC + st.mindex*remoteSSRCStep + layer)
 				f.pt = defaultPayloadType(st)
 			}
-			if st.kind == plane.Video && layer == 0 {
-				f.rtcpPort = rem.rtcpPort // keyframe requests come back there, whichever stream they are for
+			if st.kind == plane.Video {
+				f.rtcpPort = rem.rtcpPort // keyframe requests come from there, whichever stream they are for
 			}
 			if p.addForwarder(f) != nil {
 				return list

@@ -290,18 +290,24 @@ func (p *Plane) Keyframe(ctx context.Context, s plane.StreamID) error {
 	return err
 }
 
+// RTCPPort is the port that takes the RTCP of forwarders' receivers.
+const RTCPPort = 3478
+
 // Forward implements [plane.Plane].
-func (p *Plane) Forward(ctx context.Context, f plane.Forwarder) error {
-	err := p.call(ctx, "Forward", f.ID)
+func (p *Plane) Forward(ctx context.Context, f plane.Forwarder) (rtcpPort uint16, err error) {
+	err = p.call(ctx, "Forward", f.ID)
 	defer p.mu.Unlock()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if p.forwarders == nil {
 		p.forwarders = map[string]plane.Forwarder{}
 	}
 	p.forwarders[f.ID] = f
-	return nil
+	if f.RTCPPort != 0 {
+		rtcpPort = RTCPPort
+	}
+	return rtcpPort, nil
 }
 
 // StopForward implements [plane.Plane].
