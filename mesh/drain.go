@@ -24,6 +24,12 @@ type DrainOrder struct {
 // Drained is what the node answers.
 type Drained struct {
 	Within time.Duration `pb:"1"` // until it ends at the latest; 0 when it does not drain
+	// What it waits for until then: clients with media, TURN relays that carry something, streams that others get from it, one for
+	// each of them, and records of rooms that it has not handed over.
+	Clients uint64 `pb:"2"`
+	Relays  uint64 `pb:"3"`
+	Streams uint64 `pb:"4"`
+	Records uint64 `pb:"5"`
 }
 
 // handleDrain has this node obey.

@@ -35,9 +35,9 @@ func (m *Mesh) follow() {
 			ways = append(ways, route.Node{ID: n.ID, Region: n.Region, Coordinate: n.Coordinate, Draining: n.State != member.Ready})
 		}
 	}
-	for _, l := range m.links.Links() {
-		if !slices.Contains(live, l.Peer()) {
-			m.links.Drop(l.Peer())
+	for _, id := range m.linkedTo() {
+		if !slices.Contains(live, id) {
+			m.links.Drop(id)
 		}
 	}
 	m.table.SetNodes(ways)

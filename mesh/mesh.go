@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -254,9 +256,19 @@ func (m *Mesh) linked(l *link.Link, up bool) {
 		}
 	}
 	m.mu.Unlock()
+	if up && !m.known(l.Peer()) { // no member any more since it was let in, and follow may not have seen it
+		m.links.Drop(l.Peer())
+	}
 	m.rooms.LinkChanged(l.Peer(), up)
 	m.sessions.LinkChanged(l.Peer(), up)
 	token(m.touched)
+}
+
+// linkedTo returns the nodes with a link, also where others have not been told of it yet.
+func (m *Mesh) linkedTo() []link.NodeID {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return slices.Collect(maps.Keys(m.live))
 }
 
 // to returns the link to a node. If there is none, one is on its way when it returns.

@@ -32,6 +32,7 @@ func newNode(t *testing.T, address, region string, media bool, invitation ...str
 		t.Fatal(err)
 	}
 	cfg := Config{Cluster: cluster, Listen: []netip.AddrPort{netip.AddrPortFrom(at, 7947)}, Signaling: true, Grace: time.Second, Log: slog.New(slog.DiscardHandler)}
+	cfg.Report = func(ReportQuery) ([]byte, []RoomCount) { return nil, nil }
 	ctx, stop := context.WithCancel(context.Background())
 	var wait sync.WaitGroup
 	t.Cleanup(func() { stop(); wait.Wait() })

@@ -19,13 +19,16 @@ type ReportQuery struct {
 	Room string `pb:"1"`
 	// Participants are those of the room whose quality is wanted, at most [MaxReported].
 	Participants []string `pb:"2"`
+	// Rooms asks for the counts of all rooms; a room's report has that room's anyway.
+	Rooms bool `pb:"3"`
 }
 
 // Bounds of a report: what is beyond is left out.
 const (
-	MaxReported = 256  // participants
-	maxLinks    = 1024 // links
-	maxWays     = 4096 // streams of a room
+	MaxReported = 256     // participants
+	maxLinks    = 1024    // links
+	maxWays     = 4096    // streams of a room
+	maxCounts   = 2 << 20 // bytes of ids of rooms, at most
 )
 
 // Report is what a node answers.
@@ -33,6 +36,20 @@ type Report struct {
 	Links   []LinkReport `pb:"1"` // of the node; empty in a room's
 	Ways    []Way        `pb:"2"` // of the room's streams
 	Figures []byte       `pb:"3"` // what Config.Report says
+	Counts  *RoomCounts  `pb:"4"` // nil: nobody asked, or the node is older than the question
+}
+
+// RoomCounts tell of rooms who of a node uses them. Rooms that are not among them are not used there.
+type RoomCounts struct {
+	Rooms []RoomCount `pb:"1"`
+	More  bool        `pb:"2"` // there were too many
+}
+
+// RoomCount is what a node alone knows of a room.
+type RoomCount struct {
+	Room        string `pb:"1"` // id, with its prefix
+	Publishers  uint64 `pb:"2"` // participants of that node who publish
+	Subscribers uint64 `pb:"3"` // handles of that node that subscribe
 }
 
 // LinkReport is what a node has measured of one of its links.
@@ -54,8 +71,8 @@ type Way struct {
 }
 
 // Reporter tells what the users of this node's mesh add to its reports: of a room and some of its participants, or of the node if
-// room is "". It is called from many goroutines and must not wait.
-type Reporter func(room string, participants []string) []byte
+// the query names no room; and the counts of the rooms asked for. It is called from many goroutines and must not wait.
+type Reporter func(q ReportQuery) (figures []byte, counts []RoomCount)
 
 // handleReports answers other nodes, and this one.
 func (m *Mesh) handleReports(add Reporter) {
@@ -72,10 +89,27 @@ func (m *Mesh) handleReports(add Reporter) {
 			r.Links = m.linkReports(&pace)
 		}
 		if add != nil {
-			r.Figures = add(q.Room, q.Participants[:min(len(q.Participants), MaxReported)])
+			q.Participants = q.Participants[:min(len(q.Participants), MaxReported)]
+			var counts []RoomCount
+			r.Figures, counts = add(q)
+			if q.Room != "" || q.Rooms {
+				r.Counts = bounded(counts)
+			}
 		}
 		return wire.Marshal(&r), nil
 	})
+}
+
+// bounded returns as many counts as a report holds.
+func bounded(counts []RoomCount) *RoomCounts {
+	size := 0
+	for i := range counts {
+		const figures = 16 // bytes, about
+		if size += len(counts[i].Room) + figures; size > maxCounts {
+			return &RoomCounts{Rooms: counts[:i], More: true}
+		}
+	}
+	return &RoomCounts{Rooms: counts}
 }
 
 // linkReports returns what this node has measured of its links.

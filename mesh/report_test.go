@@ -2,6 +2,8 @@ package mesh
 
 import (
 	"context"
+	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 
 	"cardea/mesh/room"
 	"cardea/relay/link"
+	"cardea/relay/link/wire"
 )
 
 // TestPace wants rates over the time since somebody last asked, the same for who asks soon after, and none made up where a link
@@ -31,6 +34,21 @@ func TestPace(t *testing.T) {
 		if d := cmp.Diff(s.want, p.rates(now, s.amounts), cmp.AllowUnexported(amount{})); d != "" {
 			t.Errorf("step %d: %s", i, d)
 		}
+	}
+}
+
+// TestBounded leaves out of a report what would make it too long, and says so.
+func TestBounded(t *testing.T) {
+	counts := make([]RoomCount, 1<<16)
+	for i := range counts {
+		counts[i] = RoomCount{Room: strings.Repeat("r", 100), Publishers: math.MaxUint64, Subscribers: math.MaxUint64}
+	}
+	c := bounded(counts)
+	if n := len(wire.Marshal(&Report{Counts: c})); !c.More || len(c.Rooms) == 0 || n > link.MaxCall {
+		t.Errorf("%d of %d rooms, more: %v, %d bytes", len(c.Rooms), len(counts), c.More, n)
+	}
+	if c := bounded(counts[:1000]); c.More || len(c.Rooms) != 1000 {
+		t.Errorf("%d rooms, more: %v", len(c.Rooms), c.More)
 	}
 }
 
@@ -73,6 +91,16 @@ func TestReports(t *testing.T) {
 	}
 	if got := a.Reports(t.Context(), ids[:2], ReportQuery{Room: "r"}); len(got) != 2 || len(got[b.self].Links)+len(got[b.self].Ways) != 0 {
 		t.Errorf("of a room without streams: %+v", got)
+	}
+	for name, q := range map[string]ReportQuery{"of a room": {Room: "r"}, "of all": {Rooms: true}} {
+		for id, r := range a.Reports(t.Context(), ids[:2], q) {
+			if r.Counts == nil || len(r.Counts.Rooms) != 0 || r.Counts.More {
+				t.Errorf("counts %s, at %s where nobody uses any: %+v", name, id, r.Counts)
+			}
+		}
+	}
+	if r := a.Reports(t.Context(), ids[:1], ReportQuery{})[a.self]; r.Counts != nil {
+		t.Errorf("counts that nobody asked for: %+v", r.Counts)
 	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"cardea/relay/link"
 )
 
@@ -26,6 +28,7 @@ type admission struct {
 	c        *Cluster
 	listener net.Listener
 	limits   *limiter
+	orders   *rate.Limiter // of expulsions
 	ledger   struct {
 		sync.Mutex
 		ledger
@@ -59,7 +62,7 @@ func (a *admission) serve(ctx context.Context) {
 			defer release()
 			defer closing(ctx, conn)()
 			_ = conn.SetDeadline(time.Now().Add(admissionTime))
-			a.session(ctx, conn, false)
+			a.session(ctx, conn, "")
 		})
 	}
 }
@@ -73,8 +76,8 @@ func closing(ctx context.Context, conn net.Conn) func() {
 	}
 }
 
-// session serves one TLS session. carried says that it came inside of another, from a member.
-func (a *admission) session(ctx context.Context, raw net.Conn, carried bool) {
+// session serves one TLS session. carrier is the member in whose session it came; empty: it came by itself.
+func (a *admission) session(ctx context.Context, raw net.Conn, carrier link.NodeID) {
 	conn := tls.Server(raw, a.c.admissionServer())
 	shake, cancel := context.WithTimeout(ctx, handshakeTime)
 	defer cancel()
@@ -92,32 +95,58 @@ func (a *admission) session(ctx context.Context, raw net.Conn, carried bool) {
 		a.c.log.Debug("bad request at the admission port", "remote", raw.RemoteAddr(), "from", from, "error", err)
 		return
 	}
+	if raw := a.c.expulsions.of(from); raw != nil {
+		a.turnAway(conn, from, raw)
+		return
+	}
 	switch {
-	case req.Carry != nil && !carried:
+	case req.Carry != nil && carrier == "":
 		a.carry(ctx, conn, *req.Carry)
 		return
-	case req.Carried != nil && !carried && from != "":
+	case req.Carried != nil && carrier == "" && from != "":
 		if writeMessage(conn, &reply{}) == nil {
-			a.session(ctx, conn, true)
+			a.session(ctx, conn, from)
 		}
 		return
 	}
 	r, err := a.answer(ctx, from, &req)
 	if err != nil {
-		r = a.refusal(from, err)
+		r = a.refusal(from, carrier, raw.RemoteAddr(), err)
+	}
+	if raw := a.c.expulsions.of(from); raw != nil { // meanwhile, and the answer may have the keys that it must not get
+		a.turnAway(conn, from, raw)
+		return
+	}
+	if from != "" || r.Join != nil {
+		r.Expulsions = a.c.expulsions.all()
 	}
 	_ = writeMessage(conn, r)
+	_ = conn.Close()
+}
+
+// turnAway tells one who was expelled just that.
+func (a *admission) turnAway(conn net.Conn, from link.NodeID, expulsion []byte) {
+	a.c.counters.refused.Add(1)
+	a.c.log.Debug("an expelled node was turned away at the admission port", "from", from)
+	_ = writeMessage(conn, &reply{Code: refused, Expulsions: [][]byte{expulsion}})
 	_ = conn.Close()
 }
 
 // errRefused is the one answer to all that strangers may not have.
 var errRefused = errors.New("refused")
 
-// refusal is the reply to a request that cannot be met. Only members are told why.
-func (a *admission) refusal(from link.NodeID, err error) *reply {
+// refusal is the reply to a request that cannot be met. Only members are told why. remote is the stranger's address, or its carrier's.
+func (a *admission) refusal(from, carrier link.NodeID, remote net.Addr, err error) *reply {
 	if from == "" || errors.Is(err, errRefused) {
 		a.c.counters.refused.Add(1)
-		a.c.log.Info("request refused at the admission port", "from", from, "error", err)
+		attributes := []any{"remote", remote.String(), "error", err}
+		if from != "" {
+			attributes = append(attributes, "member", from)
+		}
+		if carrier != "" {
+			attributes = append(attributes, "carried_by", carrier)
+		}
+		a.c.log.Info("request refused at the admission port", attributes...)
 		return &reply{Code: refused}
 	}
 	return &reply{Code: failed, Text: err.Error()}
@@ -141,6 +170,8 @@ func (a *admission) answer(ctx context.Context, from link.NodeID, req *request) 
 	case req.Rotate != nil:
 		serial, err := a.c.beginRotation()
 		return &reply{Serial: serial}, err
+	case req.Expel != nil:
+		return &reply{}, a.expel(from, link.NodeID(req.Expel.Node))
 	}
 	return nil, errRefused
 }
@@ -156,6 +187,9 @@ func (a *admission) join(req joinRequest) (*reply, error) {
 		return nil, fmt.Errorf("%w: %w", errRefused, errNoAuthority)
 	}
 	id := idOf(public)
+	if a.c.expulsions.has(id) {
+		return nil, fmt.Errorf("%w: %s was %w", errRefused, id, ErrExpelled)
+	}
 	a.ledger.Lock()
 	withKey, ok := a.ledger.redeem(req.Key, id, a.c.now())
 	if ok {

@@ -16,7 +16,7 @@ const maxCarried = 128 << 10
 func (a *admission) carry(ctx context.Context, stranger net.Conn, req carryRequest) {
 	to, err := a.carrier(ctx, req)
 	if err != nil {
-		r := a.refusal("", err)
+		r := a.refusal("", "", stranger.RemoteAddr(), err)
 		if !errors.Is(err, errRefused) { // the invitation is genuine: it may be worth another try
 			r = &reply{Code: failed, Text: "the node that made the invitation cannot be reached"}
 		}

@@ -84,7 +84,11 @@ func (c *Cluster) ask(ctx context.Context, addresses []netip.AddrPort, want link
 	if err != nil {
 		return nil, err
 	}
-	return exchange(ctx, conn, req)
+	r, err := exchange(ctx, conn, req)
+	if r != nil {
+		c.learn(r.Expulsions)
+	}
+	return r, err
 }
 
 // askHolder sends a request to live holders of the authority's key, until one meets it.

@@ -40,6 +40,9 @@ type Cluster struct {
 	admission   *admission // nil when alone
 	finder      *finder
 	counters    counters
+	expulsions  expulsions
+	news        *memberlist.TransmitLimitedQueue // nil when alone
+	keeping     sync.Mutex                       // of those who write the expulsions
 
 	membership atomic.Pointer[membership]
 	memberMu   sync.Mutex // of those who replace membership
@@ -58,6 +61,9 @@ type Cluster struct {
 
 	vouch       func(link.NodeID) bool // set before Run
 	nextRenewal time.Time              // owned by the loop
+	expelledAt  time.Time              // when an expulsion last came up; owned by the loop
+	nextOwed    time.Time              // when the loop may begin a rotation because of one; owned by it
+	greeted     map[link.NodeID]bool   // owned by the loop
 
 	wake   chan struct{} // something to publish
 	notify chan struct{} // watchers
@@ -80,7 +86,7 @@ var (
 // binds both ports. The context bounds how long it tries to redeem an invitation. What Open returns must be run or closed.
 func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	c := &Cluster{
-		cfg: cfg, log: cfg.Log, now: time.Now, instance: rand.Uint64(), started: time.Now(),
+		cfg: cfg, log: cfg.Log, now: time.Now, instance: rand.Uint64(), started: time.Now(), greeted: map[link.NodeID]bool{},
 		rtt: map[link.NodeID]time.Duration{}, doubts: map[link.NodeID]time.Time{}, wake: make(chan struct{}, 1), notify: make(chan struct{}, 1), fatal: make(chan error, 1),
 	}
 	if c.log == nil {
@@ -116,7 +122,7 @@ func (c *Cluster) openStorage(invited bool) error {
 	switch {
 	case err == nil:
 		c.storage = s
-	case errors.Is(err, ErrInUse) && invited, !errors.Is(err, ErrInUse) && holdsIdentity(c.cfg.Dir):
+	case c.cfg.Durable, errors.Is(err, ErrInUse) && invited, !errors.Is(err, ErrInUse) && holdsIdentity(c.cfg.Dir):
 		return err
 	default:
 		c.log.Warn("no directory for the mesh: this node's identity and cluster last as long as the process", "error", err)
@@ -129,8 +135,14 @@ func (c *Cluster) open(ctx context.Context, inv *invitation, seeds []string) err
 	if c.key, err = c.storage.key(); err != nil {
 		return err
 	}
+	if inv != nil {
+		if err := c.disown(); err != nil {
+			return err
+		}
+	}
 	c.id = idOf(c.public())
 	c.table = newTable(c.id, func() *authority { return c.member().authority }, c.now)
+	c.table.refuses = c.refuses
 	if c.coordinates, err = coordinate.NewClient(coordinate.DefaultConfig()); err != nil {
 		return fmt.Errorf("coordinates: %w", err)
 	}
@@ -143,6 +155,7 @@ func (c *Cluster) open(ctx context.Context, inv *invitation, seeds []string) err
 	if err != nil {
 		return err
 	}
+	c.recall()
 	if c.finder, err = newFinder(c, seeds); err != nil {
 		return err
 	}
@@ -155,7 +168,11 @@ func (c *Cluster) open(ctx context.Context, inv *invitation, seeds []string) err
 	if err := c.listen(ctx); err != nil {
 		return err
 	}
-	if made && c.storage.durable() {
+	first, err := c.invitesFirst(made)
+	if err != nil {
+		return err
+	}
+	if first {
 		if c.first, err = c.invite(Invitation{TTL: firstTTL, Uses: firstUses}); err != nil {
 			return err
 		}
@@ -166,6 +183,25 @@ func (c *Cluster) open(ctx context.Context, inv *invitation, seeds []string) err
 	return nil
 }
 
+// disown gives a node that was expelled, and is invited again, another identity: nobody takes the old one any more.
+func (c *Cluster) disown() error {
+	m, ok, err := c.storage.membership()
+	if err != nil || !ok || !c.storage.outcast(m.authority, idOf(c.public()), c.now()) {
+		return nil //nolint:nilerr // enter says so
+	}
+	c.key, err = c.storage.newKey()
+	return err
+}
+
+// invitesFirst tells whether this is the first start of a lasting cluster that came so far: one that made the cluster may have failed.
+func (c *Cluster) invitesFirst(made bool) (bool, error) {
+	if !c.storage.durable() || c.member().authority.key == nil || len(c.peers.byID) > 0 {
+		return false, nil
+	}
+	invited, err := c.storage.read(invitationsFile)
+	return made || invited == nil, err
+}
+
 func (c *Cluster) public() ed25519.PublicKey {
 	return c.key.Public().(ed25519.PublicKey) //nolint:forcetypeassert // of an Ed25519 key
 }
@@ -174,25 +210,16 @@ func (c *Cluster) member() *membership { return c.membership.Load() }
 
 // enter makes the node a member. made says that the cluster is new.
 func (c *Cluster) enter(ctx context.Context, inv *invitation, known bool) (made bool, err error) {
-	m, ok, err := c.storage.membership()
-	if err == nil && ok {
-		err = m.credentials.check(m.authority, c.public(), c.now())
-		if err != nil && m.authority.key != nil && errors.Is(err, ErrStranger) { // out of date: the authority itself was off for long
-			m.credentials, err = m.authority.issue(c.public(), c.now())
-			if err == nil {
-				err = c.storage.saveMembership(m)
-			}
-		}
-	}
+	m, renewed, err := c.storage.standing(c.public(), inv, known, c.now())
 	switch {
-	case err != nil && inv == nil:
-		return false, fmt.Errorf("this node's membership is not usable (a new invitation makes it a member again): %w", err)
-	case ok && err == nil && (inv == nil || inv.Fingerprint == m.authority.fingerprint()):
-		c.membership.Store(&m)
-		return false, nil
-	case ok && err == nil && known:
-		return false, fmt.Errorf("%w: it is in %s, and the invitation is to %s (remove %s to change that)",
-			ErrOtherCluster, m.authority.cluster(), inv.cluster(), c.cfg.Dir)
+	case err != nil:
+		return false, err
+	case m != nil:
+		if renewed {
+			err = c.storage.saveMembership(*m)
+		}
+		c.membership.Store(m)
+		return false, err
 	case inv != nil:
 		return false, c.redeem(ctx, *inv)
 	}
@@ -223,6 +250,7 @@ func (c *Cluster) found() error {
 func (c *Cluster) redeem(ctx context.Context, inv invitation) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.JoinTimeout)
 	defer cancel()
+	c.log.Info("joining", "at", inv.Addresses, "within", c.cfg.JoinTimeout)
 	j := joiner{inv: inv, key: c.key, local: c.cfg.Bind, now: c.now}
 	m, peers, err := j.join(ctx)
 	if err != nil {
@@ -232,6 +260,7 @@ func (c *Cluster) redeem(ctx context.Context, inv invitation) error {
 		return err
 	}
 	c.membership.Store(&m)
+	c.learn(j.expulsions)
 	c.peers = newPeers(peers)
 	return c.storage.writeJSON(peersFile, c.peers.kept())
 }
@@ -264,7 +293,7 @@ func (c *Cluster) listen(ctx context.Context) error {
 	if bind.IsValid() && !bind.IsUnspecified() {
 		host = bind.String()
 	}
-	a := &admission{c: c, limits: newLimiter(c.table.has)}
+	a := &admission{c: c, limits: newLimiter(c.table.has), orders: newOrders()}
 	if err := c.storage.readJSON(invitationsFile, &a.ledger.ledger); err != nil {
 		return err
 	}

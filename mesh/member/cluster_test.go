@@ -3,9 +3,14 @@ package member
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -88,6 +93,121 @@ func TestDirectoryInUse(t *testing.T) {
 	if err := failing(t, other); !errors.Is(err, ErrInUse) {
 		t.Errorf("with an invitation: %v", err)
 	}
+	other.Bind, other.Join, other.Durable = host(), nil, true
+	if err := failing(t, other); !errors.Is(err, ErrInUse) {
+		t.Errorf("named for it: %v", err)
+	}
+	if err := Check(other); err != nil {
+		t.Errorf("a check beside the node that runs: %v", err)
+	}
+}
+
+// TestCheck wants to be told what Open would, and the directory left alone.
+func TestCheck(t *testing.T) {
+	cfg := config(t)
+	cfg.Dir = filepath.Join(cfg.Dir, "mesh")
+	if err := Check(cfg); err != nil {
+		t.Errorf("a new node: %v", err)
+	}
+	if _, err := os.Stat(cfg.Dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the check made the directory: %v", err)
+	}
+	n := start(t, cfg)
+	invitation := n.invitation(Invitation{})
+	n.end()
+	if err := Check(cfg); err != nil {
+		t.Errorf("a member: %v", err)
+	}
+	invited := config(t)
+	invited.Join = []string{invitation}
+	if err := Check(invited); err != nil {
+		t.Errorf("invited: %v", err)
+	}
+	invited.Join = []string{invitation[:len(invitation)-4]}
+	if err := Check(invited); !errors.Is(err, ErrJoin) {
+		t.Errorf("half an invitation: %v", err)
+	}
+	for _, file := range []string{keyFile, clusterFile} {
+		path := filepath.Join(cfg.Dir, file)
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, broken := range map[string][]byte{"empty": {}, "rubbish": []byte("rubbish")} {
+			if err := os.WriteFile(path, broken, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			told, refused := Check(cfg), failing(t, cfg)
+			if told == nil || !strings.Contains(told.Error(), cfg.Dir) || !strings.Contains(told.Error(), file) {
+				t.Errorf("%s %s: told %v, refused %v", what, file, told, refused)
+			}
+		}
+		if err := os.WriteFile(path, whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(filepath.Join(cfg.Dir, keyFile)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(cfg); err == nil {
+		t.Error("a member without its key is fine")
+	}
+}
+
+// TestFirstInvitationAfterFailure wants the first start that succeeds to invite, and no later one.
+func TestFirstInvitationAfterFailure(t *testing.T) {
+	cfg := config(t)
+	taken, err := net.Listen("tcp", netip.AddrPortFrom(cfg.Bind, cfg.LinkPort).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = failing(t, cfg)
+	taken.Close()
+	n := start(t, cfg)
+	if n.FirstInvitation() == "" {
+		t.Error("nobody is invited after a start that failed")
+	}
+	n.end()
+	if n = start(t, cfg); n.FirstInvitation() != "" {
+		t.Error("invited twice")
+	}
+}
+
+// TestRefusalNamesSource wants to know from where somebody tried to get in.
+func TestRefusalNamesSource(t *testing.T) {
+	cfg := config(t)
+	var log lockedBuffer
+	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	n := start(t, cfg)
+	other := config(t)
+	other.Join = []string{n.invitation(Invitation{TTL: time.Minute, Uses: 1})}
+	start(t, other)
+	third := config(t)
+	third.Join = other.Join
+	if err := failing(t, third); !errors.Is(err, ErrRefused) {
+		t.Errorf("an invitation that was used: %v", err)
+	}
+	if text := log.String(); !strings.Contains(text, "request refused at the admission port\" remote="+third.Bind.String()+":") || strings.Contains(text, `from=""`) {
+		t.Errorf("the log says %s", text)
+	}
+}
+
+// lockedBuffer is what several goroutines log into.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // TestJoin wants nodes to know each other, what they say of themselves, and that one left or died.

@@ -13,6 +13,8 @@ type Config struct {
 	// in the log, if the directory cannot be made or another process uses it. It is an error if it holds an identity that is
 	// out of reach, or if another process uses it and an invitation was given.
 	Dir string
+	// Durable makes it an error in any case if the directory cannot be made or another process uses it.
+	Durable bool
 	// Alone keeps the node to itself: no port is opened, and whatever says how to meet others is ignored.
 	Alone bool
 

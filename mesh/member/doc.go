@@ -49,6 +49,22 @@
 // it the one that encrypts, and drops the old one a minute later. Nodes that see a higher number in somebody's metadata fetch
 // the ring from there; nodes that were away fetch it when they come back, for which their certificate is enough.
 //
+// # Expulsion
+//
+// An expulsion names a node and a time, signed by the authority. Whoever knows of it takes the node's certificate for a stranger's
+// at both ends of every connection, renews it no more, refuses what gossip says of the node, and lets go of it as of one that died.
+// It goes around in gossip, in each exchange of state, and with every answer at the admission port that has gossip keys: so nobody
+// has keys younger than an expulsion without knowing whom not to give them to. The keys name the nodes that they were kept
+// from; where one is missing, a holder of the authority's key begins a rotation, the one that signs the expulsion at once. The old
+// key is dropped 3 s after that. Until then the expelled can read gossip and say who it thinks is dead, as before.
+//
+// Invitations that are open end with an expulsion, since the expelled may know them. Expulsions are kept on disk for 181 days, by
+// when every certificate is over that the node could have, unless a holder of the authority's key was cut off together with
+// it for over 90 days. The expelled is told the expulsion, whose signature it can check, in answer to whatever it asks; then it is
+// alone and calls on nobody. Any member may have others expelled, three at once and one more each 10 minutes, but none that
+// holds the authority's key: that takes another holder. One that held the key can make itself a member again, and nothing here helps
+// against that. Nodes of versions without expulsions ignore them, and go on with the node.
+//
 // # Meeting again
 //
 // Peers are remembered on disk. While any remembered peer is missing, or this node is alone, it calls on them and

@@ -55,6 +55,10 @@ func (f *finder) run(ctx context.Context) {
 	}
 	var looked, noted time.Time
 	for {
+		if f.c.Expelled() { // nobody is to be found any more
+			f.withdraw(ctx)
+			return
+		}
 		now := time.Now()
 		every := findEvery
 		if len(f.c.table.live()) == 0 {
@@ -71,14 +75,20 @@ func (f *finder) run(ctx context.Context) {
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
-			if f.registry != nil {
-				last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-				defer cancel()
-				_ = f.registry.Remove(last, string(f.c.id)) // or it expires
-			}
+			f.withdraw(ctx)
 			return
 		}
 	}
+}
+
+// withdraw takes this node out of the registry.
+func (f *finder) withdraw(ctx context.Context) {
+	if f.registry == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = f.registry.Remove(ctx, string(f.c.id)) // or it expires
 }
 
 // note writes this node's metadata to the registry.
@@ -126,7 +136,7 @@ func (f *finder) look(ctx context.Context) {
 		f.judge("registry", err)
 		for id, raw := range entries {
 			d, err := parseMetadata(raw, f.c.member().authority, f.c.now())
-			if err != nil || string(d.ID) != id || d.ID == f.c.id {
+			if err != nil || string(d.ID) != id || d.ID == f.c.id || f.c.expulsions.has(d.ID) {
 				continue // anybody may write there
 			}
 			add(id, d.Links[:1], nil)

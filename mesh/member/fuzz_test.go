@@ -2,6 +2,7 @@ package member
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/json"
 	"testing"
 	"time"
@@ -89,6 +90,38 @@ func FuzzRing(f *testing.F) {
 		r, err := parseRing(b, a)
 		if err == nil && (len(r.Keys) == 0 || len(r.Keys) > maxRingKeys || len(r.Keys[0]) != gossipKey) {
 			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// FuzzExpulsion wants no expulsion but the authority's, of a node, in force, and the news that bring it to do no harm.
+func FuzzExpulsion(f *testing.F) {
+	now := time.Unix(1_000_000, 0)
+	a := testAuthority(f, now)
+	raw, err := newExpulsion(a, testID(1), now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw, false)
+	f.Add(wire.Marshal(&news{Expulsions: [][]byte{raw}}), false)
+	f.Add(wire.Marshal(&expulsion{[]byte("0123456789"), now.Unix()}), true)
+	f.Fuzz(func(t *testing.T, b []byte, sign bool) {
+		if sign { // get past the signature
+			b = wire.Marshal(&signedExpulsion{b, ed25519.Sign(a.key, expulsionContent(a.cluster(), b))})
+		}
+		if x, err := parseExpulsion(b, a, now); err == nil {
+			if _, err := rawID(x.id); err != nil || x.over(now) || !sign && x.id != testID(1) {
+				t.Errorf("%+v", x)
+			}
+		}
+		var n news
+		if wire.Unmarshal(b, &n) == nil {
+			var e expulsions
+			for _, raw := range n.Expulsions {
+				if fresh, _ := e.take(raw, a, false, now); fresh && !sign && !e.has(testID(1)) {
+					t.Errorf("%+v", e.sorted())
+				}
+			}
 		}
 	})
 }

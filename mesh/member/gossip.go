@@ -3,6 +3,7 @@ package member
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"github.com/hashicorp/serf/coordinate"
 
 	"cardea/relay/link"
+	"cardea/relay/link/wire"
 )
 
 // How gossip is tuned; the package's documentation has the reckoning.
@@ -67,6 +69,7 @@ func (c *Cluster) gossip(ctx context.Context, host string) error {
 	cfg.EnableCompression = false // metadata is mostly keys and signatures
 	log := newGossipLog(c.log, &c.counters.rubbish)
 	cfg.Logger = slog.NewLogLogger(log, slog.LevelInfo)
+	c.news = &memberlist.TransmitLimitedQueue{NumNodes: func() int { return len(c.table.live()) + 1 }, RetransmitMult: retransmits}
 	d := &delegate{c}
 	cfg.Delegate, cfg.Events, cfg.Alive, cfg.Conflict, cfg.Ping = d, d, d, d, d
 	if c.transport, err = newTransport(c, host, log); err != nil {
@@ -113,17 +116,21 @@ func (d *delegate) NodeMeta(int) []byte {
 	return bytes.Clone(d.c.metadata)
 }
 
-// NotifyMsg gets messages that nobody sends.
-func (d *delegate) NotifyMsg([]byte) {}
+// NotifyMsg hears news.
+func (d *delegate) NotifyMsg(b []byte) { d.c.hear(b) }
 
-// GetBroadcasts has nothing to add to gossip.
-func (d *delegate) GetBroadcasts(_, _ int) [][]byte { return nil }
+// GetBroadcasts returns news to pass on.
+func (d *delegate) GetBroadcasts(overhead, limit int) [][]byte {
+	return d.c.news.GetBroadcasts(overhead, limit)
+}
 
-// LocalState has nothing to add either.
-func (d *delegate) LocalState(bool) []byte { return nil }
+// LocalState returns all that news were about, for those who were away.
+func (d *delegate) LocalState(bool) []byte {
+	return wire.Marshal(&news{Expulsions: d.c.expulsions.all()})
+}
 
-// MergeRemoteState ignores what nobody sends.
-func (d *delegate) MergeRemoteState([]byte, bool) {}
+// MergeRemoteState hears it.
+func (d *delegate) MergeRemoteState(b []byte, _ bool) { d.c.hear(b) }
 
 func place(n *memberlist.Node) netip.AddrPort {
 	ip, _ := netip.AddrFromSlice(n.Addr)
@@ -133,7 +140,7 @@ func place(n *memberlist.Node) netip.AddrPort {
 // NotifyAlive refuses news that its node has not signed.
 func (d *delegate) NotifyAlive(n *memberlist.Node) error {
 	err := d.c.table.admit(link.NodeID(n.Name), place(n), n.Meta)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrExpelled) {
 		d.c.counters.forged.Add(1)
 	}
 	return err

@@ -21,7 +21,12 @@ type joiner struct {
 	key   ed25519.PrivateKey
 	local netip.Addr
 	now   func() time.Time
+
+	expulsions [][]byte // once it has joined
 }
+
+// errClocks says that a member's certificate is not yet, or no longer, good by this machine's clock.
+var errClocks = errors.New("the clocks of this machine and the mesh are far apart")
 
 // joinPause lies between rounds through the addresses of an invitation.
 const joinPause = time.Second
@@ -46,6 +51,9 @@ func (j *joiner) join(ctx context.Context) (membership, []peer, error) {
 				return membership{}, nil, err
 			}
 			errs = append(errs, err)
+			if errors.Is(err, errClocks) {
+				return membership{}, nil, err // which waiting does not change
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -95,6 +103,7 @@ func (j *joiner) at(ctx context.Context, to netip.AddrPort) (membership, []peer,
 	if r.Join == nil {
 		return m, nil, errors.New("an answer to something else")
 	}
+	j.expulsions = r.Expulsions
 	return j.accept(r.Join)
 }
 

@@ -94,6 +94,12 @@ func idOf(key ed25519.PublicKey) link.NodeID {
 
 func idFrom(raw []byte) link.NodeID { return link.NodeID(idEncoding.EncodeToString(raw)) }
 
+// IsID tells whether text is a node's id, whole.
+func IsID(text string) bool {
+	_, err := rawID(link.NodeID(text))
+	return err == nil
+}
+
 // rawID is the inverse of idFrom.
 func rawID(id link.NodeID) ([idBytes]byte, error) {
 	var raw [idBytes]byte

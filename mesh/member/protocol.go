@@ -32,6 +32,7 @@ type request struct {
 	Renew   *renewRequest   `pb:"5"`
 	Invite  *inviteRequest  `pb:"6"`
 	Rotate  *rotateRequest  `pb:"7"`
+	Expel   *expelRequest   `pb:"8"`
 }
 
 // joinRequest redeems an invitation. It goes to its issuer only.
@@ -71,6 +72,11 @@ type inviteRequest struct {
 // rotateRequest asks a holder of the authority's key for new gossip keys.
 type rotateRequest struct{}
 
+// expelRequest asks a holder of the authority's key to expel a node.
+type expelRequest struct {
+	Node string `pb:"1"`
+}
+
 // replyCode is how a request went.
 type replyCode uint8
 
@@ -88,6 +94,8 @@ type reply struct {
 	Issued *issued      `pb:"5"`
 	Invite *inviteReply `pb:"6"`
 	Serial uint64       `pb:"7"` // of the gossip keys that a rotation began
+	// Expulsions go with all gossip keys, so that whoever has those knows whom not to give them to. One who was expelled gets its own.
+	Expulsions [][]byte `pb:"8"`
 }
 
 // issued is a member's new credentials.

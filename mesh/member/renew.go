@@ -71,7 +71,7 @@ func (c *Cluster) renewFor(ctx context.Context, req renewRequest) (issued, error
 	if err != nil {
 		return issued{}, fmt.Errorf("certificate: %w", err)
 	}
-	if _, err := a.identify(cert, c.now()); err != nil {
+	if _, err := c.Identify(cert); err != nil {
 		return issued{}, err
 	}
 	public, err := certified(req.CSR)

@@ -37,6 +37,8 @@ type ring struct {
 	Phase  phase    `pb:"2"`
 	Issued int64    `pb:"3"` // Unix time, seconds
 	Keys   [][]byte `pb:"4"`
+	// Without are the ids of expelled nodes that the newest key was never given to.
+	Without [][]byte `pb:"5"`
 }
 
 // signedRing is a ring as it travels and is kept.
@@ -64,18 +66,35 @@ func (r ring) rotate(key []byte, now time.Time) (ring, error) {
 	if r.Phase != settled {
 		return r, ErrRotating
 	}
-	return ring{Serial: r.Serial + 1, Phase: spreading, Issued: now.Unix(), Keys: [][]byte{r.Keys[0], key}}, nil
+	return ring{Serial: r.Serial + 1, Phase: spreading, Issued: now.Unix(), Keys: [][]byte{r.Keys[0], key}, Without: r.Without}, nil
 }
 
-// next returns the ring that follows in a rotation, if it is time. agreed says that every live node has r.
-func (r ring) next(agreed bool, now time.Time) (ring, bool) {
-	n := ring{Serial: r.Serial + 1, Issued: now.Unix()}
+// withhold begins a rotation to a key that some nodes are not given, in place of one that may be under way.
+func (r ring) withhold(key []byte, from [][]byte, now time.Time) ring {
+	n := ring{Serial: r.Serial + 1, Phase: spreading, Issued: now.Unix(), Keys: [][]byte{r.Keys[0], key}, Without: from}
+	if r.Phase == switched { // somebody may write with these yet
+		n.Keys = append(n.Keys, r.Keys[1:min(len(r.Keys), maxRingKeys-1)]...)
+	}
+	return n
+}
+
+// withheld tells whether the newest key was kept from all of these nodes.
+func (r ring) withheld(from [][]byte) bool {
+	return !slices.ContainsFunc(from, func(id []byte) bool {
+		return !slices.ContainsFunc(r.Without, func(o []byte) bool { return bytes.Equal(o, id) })
+	})
+}
+
+// next returns the ring that follows in a rotation, if it is time. agreed says that every live node has r; oldKey is how long the old key is
+// still read.
+func (r ring) next(agreed bool, oldKey time.Duration, now time.Time) (ring, bool) {
+	n := ring{Serial: r.Serial + 1, Issued: now.Unix(), Without: r.Without}
 	switch {
 	case !agreed:
 		return r, false
 	case r.Phase == spreading:
 		n.Phase, n.Keys = switched, [][]byte{r.Keys[1], r.Keys[0]}
-	case r.Phase == switched && now.Sub(time.Unix(r.Issued, 0)) >= oldKeyLife:
+	case r.Phase == switched && now.Sub(time.Unix(r.Issued, 0)) >= oldKey:
 		n.Phase, n.Keys = settled, r.Keys[:1]
 	default:
 		return r, false
@@ -113,6 +132,9 @@ func parseRing(b []byte, a *authority) (ring, error) {
 }
 
 func (r ring) check() error {
+	if len(r.Without) > maxExpulsions {
+		return errors.New("gossip keys: kept from too many")
+	}
 	if len(r.Keys) == 0 || len(r.Keys) > maxRingKeys || r.Phase == spreading && len(r.Keys) < 2 {
 		return errors.New("gossip keys: too many or too few")
 	}

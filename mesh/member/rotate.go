@@ -1,12 +1,15 @@
 package member
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"cardea/relay/link"
 )
 
 // Invite returns an invitation to this cluster, as text. A node without the authority's key asks one that has it, and cannot
@@ -113,12 +116,20 @@ func (c *Cluster) RotateKey(ctx context.Context) error {
 // behind returns the live nodes, this one included, whose gossip keys are older than a serial.
 func (c *Cluster) behind(serial uint64) []string {
 	var late []string
+	for _, id := range c.older(serial) {
+		late = append(late, string(id))
+	}
+	return late
+}
+
+func (c *Cluster) older(serial uint64) []link.NodeID {
+	var late []link.NodeID
 	if c.member().ring.Serial < serial {
-		late = append(late, string(c.id))
+		late = append(late, c.id)
 	}
 	for _, d := range c.table.live() {
 		if d.ring < serial {
-			late = append(late, string(d.ID))
+			late = append(late, d.ID)
 		}
 	}
 	return late
@@ -188,7 +199,7 @@ func (c *Cluster) adopt(raw []byte) error {
 	if err != nil {
 		return err
 	}
-	if r.Serial <= m.ring.Serial {
+	if r.Serial < m.ring.Serial || r.Serial == m.ring.Serial && bytes.Compare(raw, m.rawRing) <= 0 { // of two that arose apart one wins
 		return nil
 	}
 	c.log.Info("gossip keys: taking over newer ones", "serial", r.Serial)
@@ -212,12 +223,23 @@ func (c *Cluster) turnRing() {
 	if own.authority.key == nil || !first {
 		return
 	}
-	if _, ok := own.ring.next(agreed, c.now()); !ok {
+	if !own.ring.withheld(c.expulsions.ids()) && !c.now().Before(c.nextOwed) {
+		c.nextOwed = c.now().Add(owedPause) // nodes of an older version forget whom keys are kept from
+		if err := c.withhold(); err != nil {
+			c.log.Error("gossip keys: they cannot be kept from the expelled", "error", err)
+		}
+		return
+	}
+	oldKey := oldKeyLife
+	if c.now().Sub(c.expelledAt) < 2*oldKeyLife {
+		oldKey = hurriedKeyLife
+	}
+	if _, ok := own.ring.next(agreed, oldKey, c.now()); !ok {
 		return
 	}
 	c.memberMu.Lock()
 	defer c.memberMu.Unlock()
-	r, ok := c.member().ring.next(c.member().ring.Serial == own.ring.Serial, c.now())
+	r, ok := c.member().ring.next(c.member().ring.Serial == own.ring.Serial, oldKey, c.now())
 	if !ok {
 		return
 	}

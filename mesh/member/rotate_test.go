@@ -43,7 +43,7 @@ func TestRing(t *testing.T) {
 			t.Errorf("%s: a second rotation: %v", s.name, err)
 		}
 		serial := r.Serial
-		n, moves := r.next(s.agreed, now.Add(s.after))
+		n, moves := r.next(s.agreed, oldKeyLife, now.Add(s.after))
 		if moves != s.moves || n.Phase != s.phase || len(n.Keys) != len(s.keys) || moves != (n.Serial == serial+1) {
 			t.Fatalf("%s: %v %+v", s.name, moves, n)
 		}
@@ -116,7 +116,7 @@ func TestRotation(t *testing.T) {
 	// The old key is dropped before its time, so that whoever was away cannot hide behind it.
 	a.memberMu.Lock()
 	r := a.member().ring
-	n, _ := r.next(true, time.Now().Add(oldKeyLife))
+	n, _ := r.next(true, oldKeyLife, time.Now().Add(oldKeyLife))
 	err := a.install(n)
 	a.memberMu.Unlock()
 	if err != nil {

@@ -22,6 +22,7 @@ const (
 	clusterFile     = "cluster.pem"      // certificate, pass, authority, gossip keys; the authority's key where it is held
 	peersFile       = "peers.json"       // where other nodes were last
 	invitationsFile = "invitations.json" // hashes of open invitations
+	expulsionsFile  = "expulsions.json"  // those in force, as the authority signed them
 	lockFile        = "lock"
 )
 
@@ -150,6 +151,11 @@ func (s *storage) key() (ed25519.PrivateKey, error) {
 	if b != nil {
 		return parseKey(b)
 	}
+	return s.newKey()
+}
+
+// newKey makes another private key for the node.
+func (s *storage) newKey() (ed25519.PrivateKey, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make a node key: %w", err)

@@ -31,6 +31,7 @@ type table struct {
 	self      link.NodeID
 	authority func() *authority
 	now       func() time.Time
+	refuses   func(link.NodeID) bool // whom nothing is to be known of; nil: nobody
 
 	mu  sync.RWMutex
 	all map[link.NodeID]*entry
@@ -56,6 +57,9 @@ func newTable(self link.NodeID, a func() *authority, now func() time.Time) *tabl
 
 // admit checks news of a live node: name, address and metadata must fit each other, and not be older than what is known.
 func (t *table) admit(name link.NodeID, at netip.AddrPort, raw []byte) error {
+	if t.refuses != nil && t.refuses(name) {
+		return ErrExpelled
+	}
 	t.mu.RLock()
 	var e entry
 	if p := t.all[name]; p != nil {
@@ -111,7 +115,7 @@ func (t *table) arrived(name link.NodeID, raw []byte) (node Node, fresh, ok bool
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.all[name]
-	if e == nil {
+	if e == nil || t.refuses != nil && t.refuses(name) { // expelled since it was admitted
 		return Node{}, false, false
 	}
 	n := *e

@@ -23,7 +23,11 @@ func (c *Cluster) TLS() *tls.Config {
 
 // Identify returns whose certificate it is. The error wraps [ErrStranger] if it is no current member's.
 func (c *Cluster) Identify(cert *x509.Certificate) (link.NodeID, error) {
-	return c.member().authority.identify(cert, c.now())
+	id, err := c.member().authority.identify(cert, c.now())
+	if err == nil && c.expulsions.has(id) {
+		return "", fmt.Errorf("%w: %s was %w", ErrStranger, id, ErrExpelled)
+	}
+	return id, err
 }
 
 // tls is the configuration of both ends of a connection between members. chain sends the authority's certificate along.
@@ -60,7 +64,8 @@ func (c *Cluster) identifyPeer(s tls.ConnectionState) (link.NodeID, error) {
 // errName ends the handshake of those who do not know the cluster's id.
 var errName = errors.New("not asked for by name")
 
-// admissionServer is the TLS of the admission port's server: a certificate is welcome, and must then be a member's.
+// admissionServer is the TLS of the admission port's server: a certificate is welcome, and must then be a member's, or that of one who was
+// expelled and will be told so.
 func (c *Cluster) admissionServer() *tls.Config {
 	cfg := c.tls(true)
 	cfg.NextProtos = []string{admissionALPN}
@@ -70,7 +75,10 @@ func (c *Cluster) admissionServer() *tls.Config {
 		if len(s.PeerCertificates) == 0 {
 			return nil
 		}
-		return member(s)
+		if err := member(s); !errors.Is(err, ErrExpelled) {
+			return err
+		}
+		return nil
 	}
 	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if hello.ServerName != c.member().authority.cluster() || !slices.Contains(hello.SupportedProtos, admissionALPN) {
@@ -112,6 +120,9 @@ func (j *joiner) invitedClient(id *link.NodeID) *tls.Config {
 					continue
 				}
 				*id, err = a.identify(s.PeerCertificates[0], j.now())
+				if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+					err = fmt.Errorf("%w: %w", errClocks, invalid)
+				}
 				return err
 			}
 			return fmt.Errorf("%w: another authority than the invitation's", ErrStranger)

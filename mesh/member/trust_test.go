@@ -84,6 +84,25 @@ func TestExpired(t *testing.T) {
 	}
 }
 
+// TestClocksApart wants a newcomer whose clock is days off told so at once.
+func TestClocksApart(t *testing.T) {
+	a := start(t, config(t))
+	inv, err := parseInvitation(a.invitation(Invitation{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, off := range []time.Duration{-2 * clockSkew, 2 * certificateLife} {
+		j := joiner{inv: inv, key: key, local: host(), now: func() time.Time { return time.Now().Add(off) }}
+		if _, _, err := j.join(t.Context()); !errors.Is(err, errClocks) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v off: %v", off, err)
+		}
+	}
+}
+
 // TestIssuerRestarts wants an invitation to outlive its issuer's process, and a joiner whose answer was lost to get another.
 func TestIssuerRestarts(t *testing.T) {
 	cfg := config(t)
