@@ -21,9 +21,6 @@ build: ## build the program, one static binary: bin/cardea (what plain "make" do
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/cardea ./node/cardea
 
 run: build ## build and run a node here, with a page to try it; ARGS are options of "cardea run"
-	@echo
-	@echo "  Open http://localhost:9600 in two browser tabs. Ctrl-C stops the node."
-	@echo
 	@exec ./bin/cardea run --data-dir .data $(DEMO) $(ARGS)
 
 test: check deploycheck race system e2e ## everything that must pass: vet, tests with the race detector, browsers. Installs what it needs

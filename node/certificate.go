@@ -3,9 +3,12 @@ package node
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,31 +20,74 @@ type certificate struct {
 	pair atomic.Pointer[tls.Certificate]
 }
 
-// readCertificate reads the files of a certificate and its key, nil when the configuration names none.
+// readCertificate reads the files of a certificate and its key, nil when the configuration names none. The error is a fault of the option
+// whose file it is about.
 func readCertificate(cfg config.TLS) (*tls.Certificate, error) {
 	if cfg.Certificate == "" {
 		return nil, nil //nolint:nilnil // no certificate is no error
 	}
-	pair, err := tls.LoadX509KeyPair(cfg.Certificate, cfg.Key)
+	return readPair("tls", cfg.Certificate, cfg.Key)
+}
+
+// readPair reads a certificate and its key, which the options certificate and key of a section name.
+func readPair(section, certificate, key string) (*tls.Certificate, error) {
+	chain, err := os.ReadFile(certificate)
 	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
+		return nil, fault(section+".certificate", err)
+	}
+	secret, err := os.ReadFile(key)
+	if err != nil {
+		return nil, fault(section+".key", err)
+	}
+	if block, _ := pem.Decode(secret); block == nil {
+		return nil, fault(section+".key", fmt.Errorf("%s: no PEM block in it", key))
+	}
+	if !hasCertificate(chain) {
+		return nil, fault(section+".certificate", fmt.Errorf("%s: no certificate in it", certificate))
+	}
+	pair, err := tls.X509KeyPair(chain, secret)
+	if err != nil {
+		return nil, fault(section+".key", fmt.Errorf("%s, with the certificate in %s: %s", key, certificate, strings.TrimPrefix(err.Error(), "tls: ")))
 	}
 	return &pair, nil
 }
 
-// loadCertificate returns the node's certificate, and the TLS configuration of the listeners that use it; both are nil when
-// there is none.
-func loadCertificate(cfg config.TLS) (*certificate, *tls.Config, error) {
-	pair, err := readCertificate(cfg)
-	if pair == nil || err != nil {
-		return nil, nil, err
+// hasCertificate tells whether the first certificate of a PEM file can be read.
+func hasCertificate(chain []byte) bool {
+	for {
+		block, rest := pem.Decode(chain)
+		if block == nil {
+			return false
+		}
+		if chain = rest; block.Type == "CERTIFICATE" {
+			_, err := x509.ParseCertificate(block.Bytes)
+			return err == nil
+		}
+	}
+}
+
+// outOfDate says how a certificate is out of date; "" if it is not.
+func outOfDate(pair *tls.Certificate, now time.Time) string {
+	switch {
+	case now.After(pair.Leaf.NotAfter):
+		return "expired on " + pair.Leaf.NotAfter.UTC().Format(time.DateOnly)
+	case now.Before(pair.Leaf.NotBefore):
+		return "is not valid before " + pair.Leaf.NotBefore.UTC().Format(time.DateOnly)
+	}
+	return ""
+}
+
+// newCertificate returns what listeners use, with their TLS configuration; both are nil without a certificate.
+func newCertificate(pair *tls.Certificate) (*certificate, *tls.Config) {
+	if pair == nil {
+		return nil, nil
 	}
 	c := &certificate{}
 	c.pair.Store(pair)
 	return c, &tls.Config{
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.pair.Load(), nil },
 		MinVersion:     tls.VersionTLS12,
-	}, nil
+	}
 }
 
 // lookAtFiles is how often the certificate's files are looked at: whoever renews them need not tell the node.

@@ -16,10 +16,11 @@ func TestCertificateFollows(t *testing.T) {
 	cfg := config.TLS{}
 	cfg.Certificate, cfg.Key = writeCertificate(t, dir, 1)
 	synctest.Test(t, func(t *testing.T) {
-		c, _, err := loadCertificate(cfg)
+		pair, err := readCertificate(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
+		c, _ := newCertificate(pair)
 		serial := func() int64 {
 			synctest.Wait()
 			return c.pair.Load().Leaf.SerialNumber.Int64()

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"cardea/node/console"
 	"cardea/relay/link"
 )
 
@@ -28,8 +29,18 @@ const (
 type presence struct {
 	movable     int // clients that wait to be told to move
 	connections int // from before the drain, whose clients have sessions here
-	calls       int // clients' media on this node, or asked for by its sessions
-	handed      int // what other nodes have of this one, and will find elsewhere
+	clients     int // with media on this node, or asked for by its sessions
+	relays      int // of TURN, by which somebody sends
+	streams     int // that other nodes have of this one, and will find elsewhere, one for each node
+	records     int // of rooms, which those who are to keep them may not have
+}
+
+// calls counts what would be cut off.
+func (p presence) calls() int { return p.clients + p.relays }
+
+// waiting is what of it a draining node waits for, as the console says it.
+func (p presence) waiting() console.Waiting {
+	return console.Waiting{Clients: p.clients, Relays: p.relays, Streams: p.streams, Records: p.records}
 }
 
 // act is what a draining node is to do now.
@@ -61,21 +72,21 @@ func (d *departure) step(now time.Time, p presence) (a act) {
 		elapsed = 0
 	}
 	d.last = now
-	if p.calls > 0 {
+	if p.calls() > 0 {
 		d.quiet = time.Time{}
 	} else if d.quiet.IsZero() {
 		d.quiet = now
 	}
 	switch {
 	case !d.hung.IsZero():
-		a.over = p.calls == 0 || now.Sub(d.hung) >= hangUpTime
+		a.over = p.calls() == 0 || now.Sub(d.hung) >= hangUpTime
 		return a
 	case !now.Before(d.deadline):
 		d.hung, a.hangUp = now, true
 		return a
 	case now.Sub(d.begun) < settleTime:
 		return a
-	case !d.quiet.IsZero() && now.Sub(d.quiet) >= quietTime && (p.handed == 0 || now.Sub(d.quiet) >= quietTime+handTime):
+	case !d.quiet.IsZero() && now.Sub(d.quiet) >= quietTime && (p.streams+p.records == 0 || now.Sub(d.quiet) >= quietTime+handTime):
 		a.over = true
 		return a
 	case d.alone:

@@ -26,9 +26,9 @@ func (s sojourn) drained(t *testing.T, within time.Duration, alone bool) (moved,
 		if at > within+time.Minute {
 			t.Fatal("it never ends")
 		}
-		p := presence{movable: s.movers, connections: connections, calls: calls}
+		p := presence{movable: s.movers, connections: connections, clients: calls}
 		if at < s.handed {
-			p.handed = 1
+			p.streams = 1
 		}
 		a := d.step(now, p)
 		if a.move > s.movers || a.depart > connections {

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"hash/fnv"
 	"net"
 	"net/netip"
@@ -15,6 +14,7 @@ import (
 
 	"cardea/geo"
 	"cardea/geo/dns"
+	"cardea/node/config"
 )
 
 // nameServer answers for the zone that is delegated to nodes.
@@ -61,9 +61,7 @@ func (n *Node) openDNS(ctx context.Context) error {
 		servers = []string{labelOf(n.name, string(n.cluster.Self().ID))}
 	}
 	var err error
-	if d.server, err = dns.New(dns.Config{
-		Zone: c.Zone, NameServers: servers, TTL: c.TTL, Rate: float64(c.RateLimit), Records: c.Records, Choose: d.choose, Find: d.find,
-	}); err != nil {
+	if d.server, err = dns.New(zoneConfig(c, servers, c.Records, d.choose, d.find)); err != nil {
 		return err
 	}
 	for _, l := range n.cfg.Listeners() {
@@ -73,7 +71,7 @@ func (n *Node) openDNS(ctx context.Context) error {
 		conn, err := new(net.ListenConfig).ListenPacket(ctx, "udp", l.HostPort())
 		if err != nil {
 			d.close()
-			return fmt.Errorf("%w: %w", ErrPort, portError(l, err))
+			return portError(l, err)
 		}
 		d.packets = append(d.packets, conn.(*net.UDPConn)) //nolint:forcetypeassert // that is what "udp" makes
 	}
@@ -81,6 +79,12 @@ func (n *Node) openDNS(ctx context.Context) error {
 	n.exportDNS(d.server)
 	n.services = append(n.services, service{"dns", d.run})
 	return nil
+}
+
+func zoneConfig(c config.DNS, servers, records []string, choose func(dns.Query) dns.Choice, find func(string) (dns.Node, bool)) dns.Config {
+	return dns.Config{
+		Zone: c.Zone, NameServers: servers, TTL: c.TTL, Rate: float64(c.RateLimit), Records: records, Choose: choose, Find: find,
+	}
 }
 
 // close closes the sockets of a server that is never run.
@@ -211,7 +215,8 @@ func (d *nameServer) choose(q dns.Query) dns.Choice {
 	now := time.Now()
 	s := d.sight(now)
 	location, _ := d.n.finder.locate(q.Client.Addr())
-	query := geo.Query{Client: location, Spread: spreadOf(q.Client)}
+	// Of a client that may be anywhere, resolvers say something after all: they ask the name server that is near to them.
+	query := geo.Query{Client: location, Asked: string(d.n.cluster.Self().ID), Spread: spreadOf(q.Client)}
 	brief := false
 	if q.Room != "" {
 		room, fresh := d.n.finder.rooms.remembered(roomPrefix + q.Room)

@@ -97,6 +97,7 @@ func TestNames(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db.mmdb")
 	geotest.Write(t, path, map[string]map[string]any{
 		"192.0.2.0/24": geotest.City("DE", 50.11, 8.68), "203.0.113.0/24": geotest.City("US", 39, -77.5), "2001:db8::/32": geotest.City("DE", 52.5, 13.4),
+		"127.0.0.0/8": geotest.City("GL", 52, -38.8), // as far from the one as from the other
 	})
 	open := func(address, name string, change func(*config.Config)) (*Node, *config.Config) {
 		c := new(config.Default())
@@ -193,6 +194,9 @@ func TestNames(t *testing.T) {
 	const zone = "edge.example.org."
 	both := []string{"127.0.7.41", "127.0.7.42"}
 	srv := func(host string) string { return "1 1 8188 " + host + "." + zone }
+	for i, own := range both { // as long as nodes do not know that they are on one machine
+		agreed("nobody knows where", both[i:i+1], []want{{"udp", zone + " 198.51.100.0/24", wire.TypeA, "NOERROR " + own + " for /24"}})
+	}
 	agreed("both", both, []want{
 		{"udp", zone, wire.TypeA, "NOERROR 127.0.7.41 127.0.7.42"},
 		{"tcp", zone, wire.TypeNS, "NOERROR one." + zone + " two." + zone},
@@ -268,10 +272,10 @@ func TestNamesFail(t *testing.T) {
 	}
 	defer taken.Close()
 	for want, change := range map[string]func(*config.Config){
-		`dns: record "x A 1.2.3"`:                               func(c *config.Config) { c.DNS.Records = []string{"x A 1.2.3"} },
-		"dns.port: udp 127.0.7.43:5354: address already in use": func(c *config.Config) { c.DNS.Port = 5354 },
-		`registry entry "x": template: value:1`:                 func(c *config.Config) { c.Registry.Entries = []config.RegistryEntry{{Key: "x", Value: "{{"}} },
-		`"x": registry entry: template: value:1:2`:              func(c *config.Config) { c.Registry.Entries = []config.RegistryEntry{{Key: "x", Value: "{{.No}}"}} },
+		`dns: record "x A 1.2.3"`:                                func(c *config.Config) { c.DNS.Records = []string{"x A 1.2.3"} },
+		"dns.port (udp 127.0.7.43:5354): address already in use": func(c *config.Config) { c.DNS.Port = 5354 },
+		`registry entry "x": template: value:1`:                  func(c *config.Config) { c.Registry.Entries = []config.RegistryEntry{{Key: "x", Value: "{{"}} },
+		`"x": registry entry: template: value:1:2`:               func(c *config.Config) { c.Registry.Entries = []config.RegistryEntry{{Key: "x", Value: "{{.No}}"}} },
 	} {
 		c := new(config.Default())
 		c.Node.DataDir, c.Node.Bind = t.TempDir(), netip.MustParseAddr("127.0.7.43")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +22,9 @@ const drainTick = 250 * time.Millisecond
 // maxDrain bounds how long a node may drain.
 const maxDrain = 7 * 24 * time.Hour
 
+// waitingLog is how often the log says what a draining node waits for.
+const waitingLog = 10 * time.Second
+
 // errDrained ends a node that has drained. It is no failure.
 var errDrained = errors.New("drained")
 
@@ -33,7 +35,33 @@ var ErrDrain = errors.New("cannot drain")
 type drain struct {
 	mu   sync.Mutex
 	plan *departure // nil: it does not
+	left presence   // what there was when it was looked last
+	told time.Time  // when the log last said what it waits for
 	wake chan struct{}
+}
+
+// leaving returns what the node waits for, and until when; nil if it does not drain.
+func (d *drain) leaving() *console.Leaving {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.plan == nil {
+		return nil
+	}
+	return &console.Leaving{Until: d.plan.deadline, Waiting: d.left.waiting()}
+}
+
+// saw notes what is left, and tells whether that is to be logged.
+func (d *drain) saw(now time.Time, p presence) (tell bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.left = p
+	if d.plan == nil {
+		return false // taken back meanwhile
+	}
+	if tell = now.Sub(d.told) >= waitingLog && now.Sub(d.plan.begun) >= waitingLog; tell {
+		d.told = now
+	}
+	return tell
 }
 
 // draining returns when the node ends at the latest; false if it does not drain.
@@ -85,8 +113,12 @@ func (n *Node) orderDrain(_ context.Context, from link.NodeID, o mesh.DrainOrder
 		return mesh.Drained{}, fmt.Errorf("%w within %v: want more than 0 and at most %v (node.drain_timeout)", ErrDrain, within, maxDrain)
 	}
 	n.beginDrain(within)
-	log.Info("draining", "within", within)
-	return mesh.Drained{Within: within}, nil
+	p := n.presence(time.Now())
+	n.drain.saw(time.Now(), p)
+	log.Info("draining", "within", within, "waits_for", p.waiting())
+	return mesh.Drained{
+		Within: within, Clients: uint64(p.clients), Relays: uint64(p.relays), Streams: uint64(p.streams), Records: uint64(p.records), //nolint:gosec // counts
+	}, nil
 }
 
 // beginDrain has the node drain, from now on or with another deadline.
@@ -96,7 +128,7 @@ func (n *Node) beginDrain(within time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock() // what others are told fits the plan, whoever takes it back meanwhile
 	if d.plan == nil {
-		d.plan = &departure{begun: now, media: n.media != nil}
+		d.plan, d.told = &departure{begun: now, media: n.media != nil}, time.Time{}
 	}
 	if d.plan.hung.IsZero() {
 		d.plan.deadline = now.Add(within)
@@ -122,6 +154,8 @@ func (n *Node) undrain() error {
 		return nil
 	case !d.plan.hung.IsZero():
 		return fmt.Errorf("%w back: calls are hung up already", ErrDrain)
+	case n.cluster.Expelled():
+		return fmt.Errorf("%w back: this node was %w", ErrDrain, member.ErrExpelled)
 	}
 	d.plan = nil
 	if n.server != nil {
@@ -147,6 +181,7 @@ func (n *Node) runDrain(ctx context.Context) error {
 		}
 		now := time.Now()
 		if _, ok := n.drain.draining(); !ok {
+			n.relaysInUse(now) // so that it is known when a drain begins
 			n.moveFromOthers(&others, now)
 			continue
 		}
@@ -163,6 +198,9 @@ func (n *Node) stepDrain(now time.Time) bool {
 		return false
 	}
 	p, alone := n.presence(begun), !n.replaceable()
+	if n.drain.saw(now, p) {
+		n.log.Info("draining", "waits_for", p.waiting())
+	}
 	a, ok := n.drain.step(now, p, alone)
 	if !ok {
 		return false
@@ -172,11 +210,11 @@ func (n *Node) stepDrain(now time.Time) bool {
 		n.server.Depart(begun, a.depart)
 	}
 	if a.hangUp {
-		n.log.Info("hanging up", "calls", p.calls)
+		n.log.Info("hanging up", "clients", p.clients, "relays", p.relays)
 		n.hangUp()
 	}
 	if a.over {
-		n.log.Info("drained", "took", now.Sub(begun).Round(drainTick), "calls", p.calls)
+		n.log.Info("drained", "took", now.Sub(begun).Round(drainTick), "clients", p.clients, "relays", p.relays)
 	}
 	return a.over
 }
@@ -184,19 +222,25 @@ func (n *Node) stepDrain(now time.Time) bool {
 // presence counts what is still on this node.
 func (n *Node) presence(begun time.Time) (p presence) {
 	if n.media != nil {
-		p.calls = n.media.Peers()
-		if t := n.media.TURN(); t != nil {
-			p.calls += int(t.Stats().Allocations.Load())
-		}
+		p.clients = n.media.Peers()
 	}
+	p.relays = n.relaysInUse(time.Now())
 	if n.server != nil {
-		p.calls = max(p.calls, int(n.server.Metrics().Peers.Load()))
+		p.clients = max(p.clients, int(n.server.Metrics().Peers.Load()))
 		p.connections = n.server.Departing(begun)
 		p.movable = len(n.watch.Waiting())
 	}
 	left := n.mesh.Leaving()
-	p.handed = left.Streams + left.Records
+	p.streams, p.records = left.Streams, left.Records
 	return p
+}
+
+// relaysInUse counts the allocations of TURN by which somebody sends.
+func (n *Node) relaysInUse(now time.Time) int {
+	if n.media == nil || n.media.TURN() == nil {
+		return 0
+	}
+	return n.media.TURN().InUse(now)
 }
 
 // replaceable tells whether other nodes could do what this one does.
@@ -267,7 +311,7 @@ func (n *Node) terminateOn(ctx context.Context, signals <-chan os.Signal) error 
 			within = min(within, time.Until(until))
 		}
 		n.beginDrain(within)
-		n.log.Info("draining; another signal stops at once", "within", within)
+		n.log.Info("draining; another signal stops at once", "within", within, "waits_for", n.presence(time.Now()).waiting())
 		n.notifier.stopping(within + n.cfg.Node.StopTimeout)
 	}
 }
@@ -278,31 +322,15 @@ func (n *Node) consoleDrain(ctx context.Context, r console.DrainRequest) (consol
 	if err != nil {
 		return console.Drained{}, err
 	}
-	d, err := n.mesh.Drain(ctx, m.ID, mesh.DrainOrder{Undo: r.Undo, Within: time.Duration(r.DeadlineSeconds * float64(time.Second))})
-	return console.Drained{Node: m.Name, ID: string(m.ID), Draining: !r.Undo, DeadlineSeconds: d.Within.Seconds()}, err
-}
-
-// named finds a live node by its id, the beginning of it, or its name; "" is this one.
-func (n *Node) named(name string) (member.Node, error) {
-	if name == "" {
-		return n.cluster.Self(), nil
+	d, err := n.mesh.Drain(ctx, link.NodeID(m.ID), mesh.DrainOrder{Undo: r.Undo, Within: time.Duration(r.DeadlineSeconds * float64(time.Second))})
+	if err != nil {
+		return console.Drained{}, err
 	}
-	var found []member.Node
-	for _, m := range n.cluster.Nodes() {
-		if string(m.ID) == name {
-			return m, nil
-		}
-		if m.Name == name || strings.HasPrefix(string(m.ID), name) {
-			found = append(found, m)
-		}
+	drained := console.Drained{Node: m.Name, Label: m.Label, ID: m.ID, Draining: !r.Undo, DeadlineSeconds: d.Within.Seconds()}
+	if !r.Undo {
+		drained.Waiting = &console.Waiting{Clients: int(d.Clients), Relays: int(d.Relays), Streams: int(d.Streams), Records: int(d.Records)} //nolint:gosec // a member's counts
 	}
-	switch len(found) {
-	case 0:
-		return member.Node{}, fmt.Errorf("no node %q", name)
-	case 1:
-		return found[0], nil
-	}
-	return member.Node{}, fmt.Errorf("several nodes are called %q: say the id", name)
+	return drained, nil
 }
 
 // watchable makes what clients watch to know when they should move.
@@ -311,17 +339,20 @@ func (n *Node) watchable() {
 	n.watch = farewell.New(func(session uint64) bool { return n.server != nil && n.server.Has(session) }, n.cfg.Limits.Sessions)
 }
 
-// otherHosts names where the other nodes are that the page may move to.
-func (n *Node) otherHosts() []string {
-	var hosts []string
+// pageHosts names where the nodes are that the page may ask how far they are, and move to; first this one, which may be named otherwise
+// than where the page came from, and has other ports.
+func (n *Node) pageHosts() []string {
+	var own, others []string
 	for _, m := range n.cluster.Nodes() {
-		if m.ID == n.cluster.Self().ID || m.State != member.Ready {
-			continue
+		switch {
+		case m.ID == n.cluster.Self().ID:
+			own = hostsOf(m)
+		case m.State == member.Ready:
+			others = append(others, hostsOf(m)...)
 		}
-		hosts = append(hosts, hostsOf(m)...)
 	}
-	slices.Sort(hosts)
-	return slices.Compact(hosts)
+	slices.Sort(others)
+	return append(own, slices.Compact(others)...)
 }
 
 // hostsOf names where clients reach a node. What only other nodes know of it is not for pages, which everybody may ask for.

@@ -26,6 +26,9 @@ func (n *Node) exportEvents(p *eventPath) {
 	n.registry.MustRegister(
 		byLabel("cardea_events_emitted_total", "Events that happened here, by type.", "type", counts(func(c events.Count) uint64 { return c.Emitted }), same),
 		byLabel("cardea_events_overrun_total", "Events that came faster than they could be put aside. Rising: the processor is busy, and sinks miss them.", "type", counts(func(c events.Count) uint64 { return c.Dropped }), same),
+		snapshot(p.bus.Unencodable,
+			counter("cardea_events_unencodable_total", "Events left out because they could not be written as JSON: a fault of the program.", func(n uint64) float64 { return float64(n) }),
+		),
 		snapshot(p.spool.Stats,
 			counter("cardea_events_kept_total", "Events put aside for sinks.", func(s S) float64 { return float64(s.Appended) }),
 			counter("cardea_events_too_long_total", "Events left out because they were longer than 768 KiB.", func(s S) float64 { return float64(s.TooLong) }),

@@ -64,6 +64,9 @@ func (n *Node) addEvents() error {
 	dir := filepath.Join(n.cfg.Node.DataDir, eventsDir)
 	log := n.log.With("part", "events")
 	sc := spool.Config{Dir: dir, MaxDisk: int64(c.MaxDisk), MaxMemory: int64(c.MaxMemory), Log: log}
+	if !c.IDs {
+		sc.Bare = uint16(events.AllJanus)
+	}
 	if p.spool, err = spool.Open(sc); err != nil {
 		log.Warn("events that are not delivered are kept in memory alone, and lost when the node stops", "error", err)
 		sc.Dir = ""
@@ -75,11 +78,7 @@ func (n *Node) addEvents() error {
 	p.list.numbers = !n.cfg.VideoRoom.StringIDs
 	first := p.list.first(p.bus, p.spool, time.Now())
 	n.eventHandlers = map[string]janus.EventHandler{}
-	sinks, err := eventSinks(n.cfg)
-	if err != nil {
-		return err
-	}
-	for _, s := range sinks {
+	for _, s := range n.sinks {
 		types, err := eventTypes(s.types)
 		if err != nil {
 			return err
@@ -118,49 +117,53 @@ type eventSink struct {
 	group   func(on bool) // nil: not asked for
 }
 
-// eventSinks makes the sinks that are configured.
-func eventSinks(cfg *config.Config) (all []eventSink, err error) {
+// eventSinks makes the sinks that are configured, and tells of each that cannot be made. The caller closes those that it does not run.
+func eventSinks(cfg *config.Config) (all []eventSink, faults config.Faults) {
 	c := &cfg.Events
 	if k := c.Kafka; len(k.Brokers) > 0 {
 		kc := kafka.Config{
 			Brokers: k.Brokers, Topic: k.Topic, Acks: k.Acks, Compression: k.Compression,
-			Mechanism: k.Mechanism, User: k.User, Password: string(k.Password),
+			Mechanism: k.Mechanism, User: k.User, Password: string(k.Password), AllowPlaintext: k.AllowPlaintext,
 		}
 		if k.TLS {
-			if kc.TLS, err = kafkaTLS(k); err != nil {
-				return nil, err
-			}
+			var err error
+			kc.TLS, err = kafkaTLS(k)
+			faults = append(faults, faultsOf("events.kafka", err)...)
 		}
 		s, err := kafka.New(kc)
-		if err != nil {
-			return nil, err
+		if faults = append(faults, faultsOf("events.kafka", err)...); err == nil {
+			all = append(all, eventSink{"kafka", "cardea.eventhandler.kafka", k.Types, sink.Config{Sink: s, Count: k.Batch, Size: 4 << 20, Timeout: kafkaAttempt}, nil})
 		}
-		all = append(all, eventSink{"kafka", "cardea.eventhandler.kafka", k.Types, sink.Config{Sink: s, Count: k.Batch, Size: 4 << 20, Timeout: kafkaAttempt}, nil})
 	}
 	if w := c.Webhook; w.URL != "" {
 		s, err := webhook.New(webhook.Config{
 			URL: w.URL, Allowed: prefixes(w.Allowed), Key: string(w.Secret), User: w.User, Password: string(w.Password),
 			Single: !w.Grouping, Compress: w.Compress, AnyStatus: w.AnyStatus,
 		})
-		if err != nil {
-			return nil, fmt.Errorf("events.webhook: %w", err)
+		if faults = append(faults, faultsOf("events.webhook", err)...); err == nil {
+			all = append(all, eventSink{"webhook", "janus.eventhandler.sampleevh", w.Types, sink.Config{Sink: s, Count: sinkCount, Timeout: w.Timeout}, s.SetGrouping})
 		}
-		all = append(all, eventSink{"webhook", "janus.eventhandler.sampleevh", w.Types, sink.Config{Sink: s, Count: sinkCount, Timeout: w.Timeout}, s.SetGrouping})
 	}
 	if w := c.WebSocket; w.URL != "" {
 		s, err := websocket.New(websocket.Config{
 			URL: w.URL, Allowed: prefixes(w.Allowed), Subprotocol: w.Subprotocol, User: w.User, Password: string(w.Password), Single: !w.Grouping,
 		})
-		if err != nil {
-			return nil, fmt.Errorf("events.websocket: %w", err)
+		if faults = append(faults, faultsOf("events.websocket", err)...); err == nil {
+			all = append(all, eventSink{"websocket", "janus.eventhandler.wsevh", w.Types, sink.Config{Sink: s, Count: 10 * sinkCount}, s.SetGrouping})
 		}
-		all = append(all, eventSink{"websocket", "janus.eventhandler.wsevh", w.Types, sink.Config{Sink: s, Count: 10 * sinkCount}, s.SetGrouping})
 	}
 	if l := c.Log; l.File != "" {
 		s := jsonlog.New(jsonlog.Config{Path: l.File, MaxSize: int64(l.MaxSize), Keep: l.Keep})
 		all = append(all, eventSink{"log", "cardea.eventhandler.jsonlog", l.Types, sink.Config{Sink: s, Count: 10 * sinkCount}, nil})
 	}
-	return all, nil
+	return all, faults
+}
+
+// closeSinks lets go of sinks that are not run.
+func closeSinks(all []eventSink) {
+	for _, s := range all {
+		s.runner.Sink.Close()
+	}
 }
 
 func eventTypes(names []string) (events.Type, error) {
@@ -169,22 +172,23 @@ func eventTypes(names []string) (events.Type, error) {
 
 func kafkaTLS(k config.EventsKafka) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	var faults config.Faults
 	if k.CA != "" {
 		pem, err := os.ReadFile(k.CA)
-		if err != nil {
-			return nil, fmt.Errorf("events.kafka.ca: %w", err)
-		}
 		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("events.kafka.ca: no certificate in %s", k.CA)
+		if err == nil && !c.RootCAs.AppendCertsFromPEM(pem) {
+			err = fmt.Errorf("%s: no certificate in it", k.CA)
 		}
+		faults = append(faults, faultsOf("events.kafka.ca", err)...)
 	}
 	if k.Certificate != "" {
-		pair, err := tls.LoadX509KeyPair(k.Certificate, k.Key)
-		if err != nil {
-			return nil, fmt.Errorf("events.kafka.certificate: %w", err)
+		pair, err := readPair("events.kafka", k.Certificate, k.Key)
+		if faults = append(faults, faultsOf("", err)...); err == nil {
+			c.Certificates = []tls.Certificate{*pair}
 		}
-		c.Certificates = []tls.Certificate{pair}
+	}
+	if len(faults) > 0 {
+		return nil, faults
 	}
 	return c, nil
 }

@@ -250,6 +250,12 @@ func TestRoomListFirst(t *testing.T) {
 		text, err := json.Marshal(hook.took())
 		return err == nil && bytes.Contains(text, []byte(`"created","room":5`))
 	})
+	for _, e := range hook.took() {
+		_, user := e[config.Default().Events.Label]
+		if _, named := e["id"]; named != user {
+			t.Errorf("user event %t, has an id %t: %v", user, named, e)
+		}
+	}
 	api.room(99, true)
 	until(t, "the participant is on disk", func() bool {
 		b, err := os.ReadFile(list)

@@ -3,8 +3,10 @@ package node
 import (
 	"context"
 	"strconv"
+	"sync"
 	"time"
 
+	"cardea/mesh"
 	"cardea/node/console"
 	"cardea/relay"
 	"cardea/relay/turn"
@@ -20,6 +22,7 @@ func (n *Node) addFigures(server *janus.Server, rooms *videoroom.Plugin) {
 		s.Sessions, s.Handles = int(m.Sessions.Load()), int(m.Handles.Load())
 		s.Rooms = rooms.RoomCount()
 	})
+	n.counts = func(room string) []mesh.RoomCount { return roomCounts(rooms, room) }
 	n.rooms = func(ctx context.Context) []console.Room { return n.roomList(ctx, rooms.Overview()) }
 	n.room = func(ctx context.Context, plugin, room string, p console.ParticipantRange) (console.RoomView, bool) {
 		if plugin != videoroom.Package {
@@ -52,7 +55,10 @@ const statsTime = 2 * time.Second
 
 // addMediaFigures gives the console and the metrics what the media plane knows.
 func (n *Node) addMediaFigures() {
-	n.figures = append(n.figures, func(s *console.Status) { s.Peers, s.Streams = n.media.Peers(), n.media.Streams() })
+	n.figures = append(n.figures, func(s *console.Status) {
+		s.Peers, s.Streams = n.media.Peers(), n.media.Streams()
+		s.Connected = min(s.Peers, max(0, int(n.media.Metrics().Peer.Connected.Load())))
+	})
 	n.exportMedia()
 	n.exportSockets()
 	if server := n.media.TURN(); server != nil {
@@ -60,16 +66,20 @@ func (n *Node) addMediaFigures() {
 	}
 }
 
-// roomList returns the rooms of all nodes, with what is known more of those that somebody here has to do with.
+// roomList returns the rooms of all nodes, with what nodes tell of who uses them.
 func (n *Node) roomList(ctx context.Context, here []videoroom.RoomInfo) []console.Room {
 	known := make(map[string]videoroom.RoomInfo, len(here))
 	for _, i := range here {
 		known[i.ID] = i
 	}
+	var used roomUse
+	var asking sync.WaitGroup
+	asking.Go(func() { used = n.roomsUsed(ctx) })
 	list, err := videoRooms{mesh: n.mesh}.List(ctx)
 	if err != nil {
 		n.log.Warn("rooms of some nodes are not listed", "error", err)
 	}
+	asking.Wait()
 	rooms := make([]console.Room, 0, len(list))
 	for _, l := range list {
 		i, here := known[l.Room]
@@ -78,17 +88,19 @@ func (n *Node) roomList(ctx context.Context, here []videoroom.RoomInfo) []consol
 				n.log.Warn("room not understood", "room", l.Room, "error", err)
 			}
 		}
-		rooms = append(rooms, n.consoleRoom(i, here))
+		rooms = append(rooms, n.consoleRoom(i, here, used))
 	}
 	return rooms
 }
 
 // consoleRoom is a room as the console's.
-func (n *Node) consoleRoom(i videoroom.RoomInfo, here bool) console.Room {
+func (n *Node) consoleRoom(i videoroom.RoomInfo, here bool, used roomUse) console.Room {
+	key := roomPrefix + i.ID
 	return console.Room{
 		Plugin: videoroom.Package, Room: i.ID, Description: i.Description, CommunityID: i.CommunityID, Private: i.Private,
-		Participants: i.Participants, MaxPublishers: i.MaxPublishers, Here: here, Publishers: i.Publishers, Subscribers: i.Subscribers,
-		Keeper: string(n.mesh.Rooms().Keeper(roomPrefix + i.ID)),
+		Participants: i.Participants, MaxPublishers: i.MaxPublishers, Here: here,
+		Publishers: max(i.Publishers, used.publishers[key]), Subscribers: used.subscribers[key], Partial: used.partial,
+		Keeper: string(n.mesh.Rooms().Keeper(key)),
 	}
 }
 

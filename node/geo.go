@@ -27,12 +27,8 @@ type finder struct {
 	changed chan struct{} // has a token when membership has changed
 }
 
-// openGeo reads the databases of locations and makes what answers clients. It answers once the node is a member of its mesh.
-func (n *Node) openGeo() error {
-	locator, err := geo.OpenLocator(geo.LocatorConfig{Files: n.cfg.Geo.Databases, Log: n.log})
-	if err != nil {
-		return err
-	}
+// openGeo makes what answers clients, by the databases of locations. It answers once the node is a member of its mesh.
+func (n *Node) openGeo(locator *geo.Locator) {
 	f := &finder{n: n, locator: locator, changed: make(chan struct{}, 1)}
 	f.rooms.ask = f.where
 	f.nearest = geo.NewNearest(geo.NearestConfig{
@@ -63,7 +59,6 @@ func (n *Node) openGeo() error {
 		service{"locations", locator.Run},
 		service{"geo", f.run},
 	)
-	return nil
 }
 
 // beside is what is served beside the Janus API, on its ports, for clients that look for their node.

@@ -174,6 +174,14 @@ func TestNearestNode(t *testing.T) {
 			t.Errorf("%d: no TURN: %+v", port, a.Nodes[0])
 		}
 	}
+	page, err := h.Get("http://" + addr + ":9600/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = page.Body.Close()
+	if policy := page.Header.Get("Content-Security-Policy"); !strings.Contains(policy, " http://iad.example.org:*") {
+		t.Errorf("the page may not see how far its own node is: %s", policy)
+	}
 	geotest.Write(t, path, map[string]map[string]any{"192.0.2.0/24": geotest.City("SG", 1.3, 103.8)})
 	later := time.Now().Add(time.Hour)
 	if err := os.Chtimes(path, later, later); err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -27,10 +28,11 @@ type openListener struct {
 }
 
 // listenTCP opens the listeners whose option begins with one of the sections, all or none, and tells of every one that
-// could not be opened. certificate is for those that speak TLS.
-func listenTCP(ctx context.Context, cfg *config.Config, certificate *tls.Config, sections ...string) ([]openListener, error) {
+// could not be opened. certificate is for those that speak TLS; clients of the Janus API are known to reach, and
+// those of the console are bounded.
+func listenTCP(ctx context.Context, cfg *config.Config, certificate *tls.Config, clients *reach, console *connections, sections ...string) ([]openListener, error) {
 	var open []openListener
-	var errs []error
+	var failed portFaults
 	for _, l := range cfg.Listeners() {
 		section, _, _ := strings.Cut(l.Option, ".")
 		if l.Network != "tcp" || !slices.Contains(sections, section) {
@@ -38,17 +40,23 @@ func listenTCP(ctx context.Context, cfg *config.Config, certificate *tls.Config,
 		}
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.HostPort())
 		if err != nil {
-			errs = append(errs, portError(l, err))
+			failed.add(l, err)
 			continue
+		}
+		if section == "janus" {
+			listener = clients.listen(listener)
+		}
+		if section == "console" {
+			listener = boundedListener{listener, console}
 		}
 		if l.TLS {
 			listener = tls.NewListener(listener, certificate)
 		}
 		open = append(open, openListener{l, listener})
 	}
-	if len(errs) > 0 {
+	if len(failed) > 0 {
 		closeAll(open)
-		return nil, fmt.Errorf("%w: %w", ErrPort, errors.Join(errs...))
+		return nil, failed.err()
 	}
 	return open, nil
 }
@@ -59,21 +67,62 @@ func closeAll(open []openListener) {
 	}
 }
 
-// portError says in one line what is wrong and what to do about it.
-func portError(l config.Listener, err error) error {
-	hint := ""
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		hint = " (another program or node listens there; --bind gives a node an address of its own)"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		hint = " (this host has no such address)"
-	case errors.Is(err, syscall.EACCES):
-		hint = " (ports below 1024 need CAP_NET_BIND_SERVICE)"
-	}
+// portFault is what is wrong with some listeners in the same way.
+type portFault struct {
+	listeners []string // "janus.ws_port (tcp :8188)"
+	err       error    // the system's
+	hint      string
+}
+
+// portFaults are one for each way in which listeners could not be opened.
+type portFaults []portFault
+
+func (all *portFaults) add(l config.Listener, err error) {
+	hint := portHint(l.Address, err)
 	if sys, ok := errors.AsType[*os.SyscallError](err); ok {
 		err = sys.Err
 	}
-	return fmt.Errorf("%s: %s %s: %w%s", l.Option, l.Network, l.HostPort(), err, hint)
+	name := fmt.Sprintf("%s (%s %s)", l.Option, l.Network, l.HostPort())
+	for i, f := range *all {
+		if f.err.Error() == err.Error() && f.hint == hint {
+			(*all)[i].listeners = append(f.listeners, name)
+			return
+		}
+	}
+	*all = append(*all, portFault{[]string{name}, err, hint})
+}
+
+// err says in one line for each what is wrong and what to do about it. It wraps [ErrPort] and what the system said.
+func (all portFaults) err() error {
+	errs := make([]error, 0, len(all))
+	for _, f := range all {
+		errs = append(errs, fmt.Errorf("%w: %s: %w%s", ErrPort, strings.Join(f.listeners, ", "), f.err, f.hint))
+	}
+	return errors.Join(errs...)
+}
+
+// portError is the error about one listener.
+func portError(l config.Listener, err error) error {
+	var all portFaults
+	all.add(l, err)
+	return all.err()
+}
+
+// portHint says who may be in the way of a listener at an address, and what to do about it.
+func portHint(at netip.Addr, err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE) && at.IsValid() && !at.IsUnspecified():
+		return "; another program has it, or another node of this machine that listens on all addresses:" +
+			" give each node here, the first one too, a --bind, --name and --data-dir of its own"
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "; another program or node of this machine has it: to run several nodes here," +
+			" give each of them, the first one too, a --bind (127.0.0.1, 127.0.0.2, ...), --name and --data-dir of its own"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return " (this host has no such address)"
+	case errors.Is(err, syscall.EACCES):
+		return " (ports below 1024 need CAP_NET_BIND_SERVICE)"
+	}
+	return ""
 }
 
 // Limits of every HTTP server. Writing must outlast a long poll (30 s) and a CPU profile.

@@ -3,7 +3,7 @@ package node
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"log/slog"
+	"fmt"
 	"net/netip"
 	"runtime"
 	"strings"
@@ -39,6 +39,7 @@ func (n *Node) listenMedia() error {
 		Advertise: mappings(n.cfg), TLS: n.tls,
 		Bandwidth: bwe.Config{Start: uint64(c.StartBitrate), Min: uint64(c.MinBitrate), Max: uint64(c.MaxBitrate)}, Log: n.log.With("plane", "media"),
 		Quality: func(q *plane.Quality) { n.meters.observe(sourceServer, q) }, Reached: n.meters.reached, QualityInterval: n.cfg.Quality.Interval,
+		SendAllLayers: !c.HoldLayers,
 	}
 	if n.cfg.ServesTURN() {
 		rc.TURN = turnConfig(n.cfg, addresses, rc.Advertise, n)
@@ -49,12 +50,10 @@ func (n *Node) listenMedia() error {
 	}
 	n.media, err = relay.New(rc)
 	if err != nil {
+		if hint := portHint(addresses[0], err); hint != "" {
+			return fmt.Errorf("%w: media.port, turn.tls_port: %w%s", ErrPort, err, hint)
+		}
 		return err
-	}
-	for _, s := range n.media.Sockets() {
-		read, write := s.Buffers()
-		warnBuffers(n.log, s.LocalAddr(), "receive", read, int(c.ReadBuffer))
-		warnBuffers(n.log, s.LocalAddr(), "send", write, int(c.WriteBuffer))
 	}
 	n.services = append(n.services, service{"media", n.media.Run})
 	n.changeTURN(n.media.TURN())
@@ -62,11 +61,21 @@ func (n *Node) listenMedia() error {
 	return nil
 }
 
-// warnBuffers tells that the kernel gave less than was asked for.
-func warnBuffers(log *slog.Logger, address netip.AddrPort, which string, got, want int) {
-	if got < want {
-		log.Warn("small socket buffer: bursts may be lost (raise net.core.rmem_max and wmem_max)",
-			"address", address, "buffer", which, "bytes", got, "wanted", want)
+// warnBuffers tells where the kernel gave less than was asked for.
+func (n *Node) warnBuffers() {
+	if n.media == nil {
+		return
+	}
+	warn := func(address netip.AddrPort, which string, got, want int) {
+		if got < want {
+			n.log.Warn("small socket buffer: bursts may be lost (raise net.core.rmem_max and wmem_max)",
+				"address", address, "buffer", which, "bytes", got, "wanted", want)
+		}
+	}
+	for _, s := range n.media.Sockets() {
+		read, write := s.Buffers()
+		warn(s.LocalAddr(), "receive", read, int(n.cfg.Media.ReadBuffer))
+		warn(s.LocalAddr(), "send", write, int(n.cfg.Media.WriteBuffer))
 	}
 }
 

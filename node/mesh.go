@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -20,20 +21,12 @@ import (
 
 // joinMesh makes the node a member of its mesh, or of one of its own, and opens the ports for other nodes.
 func (n *Node) joinMesh(ctx context.Context) error {
-	c := n.cfg.Mesh
 	log := n.log.With("plane", "mesh")
-	mc := member.Config{
-		Dir: meshDir(n.cfg), Alone: !c.Enabled,
-		Name: n.name, Region: n.cfg.Node.Region, Version: Version(), Planes: planesOf(n.cfg),
-		Bind: meshBind(n.cfg), GossipPort: c.GossipPort, LinkPort: c.LinkPort, Advertise: meshAdvertise(n.cfg),
-		DNS: c.DNS, Redis: string(c.Redis), Log: log,
-	}
-	for _, j := range c.Join {
-		mc.Join = append(mc.Join, string(j))
-	}
+	mc := memberConfig(n.cfg, n.name)
+	mc.Log = log
 	cluster, err := member.Open(ctx, mc)
 	if err != nil {
-		return meshPortError(err)
+		return meshPortError(n.cfg, err)
 	}
 	n.cluster = cluster
 	listen, err := linkAddresses(n.cfg)
@@ -46,14 +39,31 @@ func (n *Node) joinMesh(ctx context.Context) error {
 		Grace: n.cfg.Janus.ReclaimSessionTimeout + claimMargin, Store: n.keeper.store(), Drain: n.orderDrain, Report: n.report, Log: log,
 	}); err != nil {
 		cluster.Close()
-		return meshPortError(err)
+		return meshPortError(n.cfg, err)
 	}
+	n.heedExpulsion()
 	n.exportMesh()
 	n.services = append(n.services,
 		service{"mesh", n.mesh.Run},
 		service{"load to tell", n.tellLoad},
 	)
 	return nil
+}
+
+// memberConfig says who the node is among others.
+func memberConfig(cfg *config.Config, name string) member.Config {
+	c := cfg.Mesh
+	mc := member.Config{
+		Dir: meshDir(cfg), Alone: !c.Enabled,
+		Durable: cfg.Node.DataDir != config.Default().Node.DataDir, // who names a directory wants it used
+		Name:    name, Region: cfg.Node.Region, Version: Version(), Planes: planesOf(cfg),
+		Bind: meshBind(cfg), GossipPort: c.GossipPort, LinkPort: c.LinkPort, Advertise: meshAdvertise(cfg),
+		DNS: c.DNS, Redis: string(c.Redis),
+	}
+	for _, j := range c.Join {
+		mc.Join = append(mc.Join, string(j))
+	}
+	return mc
 }
 
 // claimMargin is what clients need beside the time to claim their sessions: to notice, to find another node, and to ask.
@@ -73,9 +83,9 @@ func planesOf(cfg *config.Config) (p member.Planes) {
 }
 
 // meshPortError says what to do about a port that is taken.
-func meshPortError(err error) error {
+func meshPortError(cfg *config.Config, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%w: mesh.gossip_port, mesh.link_port: %w (another program or node listens there; --bind gives a node an address of its own)", ErrPort, err)
+		return fmt.Errorf("%w: mesh.gossip_port, mesh.link_port: %w%s", ErrPort, err, portHint(meshBind(cfg), err))
 	}
 	return err
 }
@@ -176,6 +186,7 @@ func (n *Node) consoleMesh() *console.Mesh {
 		},
 		RotateKeys: func(ctx context.Context) error { return n.cluster.RotateKey(ctx) },
 		Drain:      n.consoleDrain,
+		Expel:      n.consoleExpel,
 		Overview:   n.overview,
 	}
 }
@@ -201,7 +212,50 @@ func meshNodes(all []mesh.Status) []console.MeshNode {
 		}
 		nodes = append(nodes, c)
 	}
+	named := make([]*console.MeshNode, 0, len(nodes))
+	for i := range nodes {
+		named = append(named, &nodes[i])
+	}
+	console.NameNodes(named)
 	return nodes
+}
+
+// named finds a live node by its id, the beginning of it, its name, or its name as lists show it; "" is this one.
+func (n *Node) named(name string) (console.MeshNode, error) {
+	return findNode(meshNodes(n.mesh.Nodes()), name)
+}
+
+// maxCandidates is how many nodes are listed that a name may mean.
+const maxCandidates = 8
+
+func findNode(all []console.MeshNode, name string) (console.MeshNode, error) {
+	var found []console.MeshNode
+	for _, m := range all {
+		if name == "" && m.Self || m.ID == name {
+			return m, nil
+		}
+		if name != "" && (m.Name == name || m.Label == name || strings.HasPrefix(m.ID, name)) {
+			found = append(found, m)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return console.MeshNode{}, fmt.Errorf("no node %q", name)
+	case 1:
+		return found[0], nil
+	}
+	var candidates []string
+	for _, m := range found[:min(len(found), maxCandidates)] {
+		where := strings.Join(m.Addresses, " ")
+		if m.Self {
+			where = strings.TrimSpace(where + ", the node asked")
+		}
+		candidates = append(candidates, fmt.Sprintf("%s %s at %s", m.ID, m.Name, where))
+	}
+	if more := len(found) - len(candidates); more > 0 {
+		candidates = append(candidates, fmt.Sprintf("%d more", more))
+	}
+	return console.MeshNode{}, fmt.Errorf("several nodes are called %q; say the id, or enough of its beginning: %s", name, strings.Join(candidates, "; "))
 }
 
 func meshStreams(all []pull.Pulled) []console.MeshStream {
@@ -217,13 +271,4 @@ func meshStreams(all []pull.Pulled) []console.MeshStream {
 		return cmp.Or(cmp.Compare(a.Room, b.Room), cmp.Compare(a.Publisher, b.Publisher), cmp.Compare(a.Mid, b.Mid))
 	})
 	return streams
-}
-
-// announceInvitation tells once, at the first start of a cluster, how others come in. The invitation is worth something for an
-// hour; whoever reads the node's output may have it.
-func (n *Node) announceInvitation() {
-	if text := n.cluster.FirstInvitation(); text != "" {
-		n.log.Info("this node began a cluster; others join it within an hour by the command; later, \"cardea token\" prints another",
-			"command", "cardea run --join "+text)
-	}
 }

@@ -30,6 +30,9 @@ func (n *Node) nearMedia() func(client netip.Addr, able []link.NodeID, otherwise
 		now := time.Now()
 		query := geo.Query{Client: at, Spread: spreadOf(netip.PrefixFrom(client, client.BitLen()))}
 		ranked := n.finder.chooser.Choose(now, query, withMedia(n.finder.nodes(), able))
+		if self := n.cluster.Self().ID; otherwise == self {
+			believe(ranked, string(self), n.reach.roundTrip(client))
+		}
 		to := nearer(ranked, string(otherwise), gain+at.Doubt())
 		if to == nil {
 			return ""

@@ -29,24 +29,29 @@ func TestNearer(t *testing.T) {
 		at     string
 		gain   time.Duration
 		want   string
+		seen   time.Duration // the round trip to here as measured; 0: not known
 	}{
-		{"far from here", inFrankfurt, []geo.Node{iad, fra}, "iad", gain, "fra"},
-		{"somewhere in its country", inGermany, []geo.Node{iad, fra}, "iad", gain, "fra"},
-		{"near to here", inOhio, []geo.Node{iad, fra}, "iad", gain, ""},
-		{"a little nearer", inFrankfurt, []geo.Node{cdg, fra}, "cdg", gain, ""},
-		{"a little is enough", inFrankfurt, []geo.Node{cdg, fra}, "cdg", time.Millisecond, "fra"},
-		{"somewhere in a wide country", inAmerica, []geo.Node{fra, iad}, "fra", gain, ""},
-		{"a city of it", inOhio, []geo.Node{fra, iad}, "fra", gain, "iad"},
-		{"the nearest refuses", inFrankfurt, []geo.Node{iad, with(fra, func(n *geo.Node) { n.Load = 1 })}, "iad", gain, ""},
-		{"the nearest refuses, the next does not", inFrankfurt, []geo.Node{iad, with(fra, func(n *geo.Node) { n.Load = 1 }), cdg}, "iad", gain, "cdg"},
-		{"the nearest drains", inFrankfurt, []geo.Node{iad, with(fra, func(n *geo.Node) { n.Draining = true })}, "iad", gain, ""},
-		{"the nearest is about full", inFrankfurt, []geo.Node{iad, with(fra, func(n *geo.Node) { n.Load = 0.97 })}, "iad", gain, ""},
-		{"the nearest is nowhere", inFrankfurt, []geo.Node{iad, with(fra, func(n *geo.Node) { n.Place = geo.Place{} })}, "iad", gain, ""},
-		{"this one is nowhere", inFrankfurt, []geo.Node{with(iad, func(n *geo.Node) { n.Place = geo.Place{} }), fra}, "iad", gain, ""},
-		{"out of reach", inFrankfurt, []geo.Node{iad, with(fra, func(n *geo.Node) { n.ID = "gone" })}, "iad", gain, ""},
+		{"far from here", inFrankfurt, []geo.Node{iad, fra}, "iad", gain, "fra", 0},
+		{"far from here, as can be seen", inFrankfurt, []geo.Node{iad, fra}, "iad", gain, "fra", 85 * time.Millisecond},
+		{"not where its address is said to be", inFrankfurt, []geo.Node{iad, fra}, "iad", gain, "", 20 * time.Millisecond},
+		{"near to here by a slow network", inOhio, []geo.Node{iad, fra}, "iad", gain, "", 300 * time.Millisecond},
+		{"somewhere in its country", inGermany, []geo.Node{iad, fra}, "iad", gain, "fra", 0},
+		{"near to here", inOhio, []geo.Node{iad, fra}, "iad", gain, "", 0},
+		{"a little nearer", inFrankfurt, []geo.Node{cdg, fra}, "cdg", gain, "", 0},
+		{"a little is enough", inFrankfurt, []geo.Node{cdg, fra}, "cdg", time.Millisecond, "fra", 0},
+		{"somewhere in a wide country", inAmerica, []geo.Node{fra, iad}, "fra", gain, "", 0},
+		{"a city of it", inOhio, []geo.Node{fra, iad}, "fra", gain, "iad", 0},
+		{"the nearest refuses", inFrankfurt, []geo.Node{iad, with(fra, func(n *geo.Node) { n.Load = 1 })}, "iad", gain, "", 0},
+		{"the nearest refuses, the next does not", inFrankfurt, []geo.Node{iad, with(fra, func(n *geo.Node) { n.Load = 1 }), cdg}, "iad", gain, "cdg", 0},
+		{"the nearest drains", inFrankfurt, []geo.Node{iad, with(fra, func(n *geo.Node) { n.Draining = true })}, "iad", gain, "", 0},
+		{"the nearest is about full", inFrankfurt, []geo.Node{iad, with(fra, func(n *geo.Node) { n.Load = 0.97 })}, "iad", gain, "", 0},
+		{"the nearest is nowhere", inFrankfurt, []geo.Node{iad, with(fra, func(n *geo.Node) { n.Place = geo.Place{} })}, "iad", gain, "", 0},
+		{"this one is nowhere", inFrankfurt, []geo.Node{with(iad, func(n *geo.Node) { n.Place = geo.Place{} }), fra}, "iad", gain, "", 0},
+		{"out of reach", inFrankfurt, []geo.Node{iad, with(fra, func(n *geo.Node) { n.ID = "gone" })}, "iad", gain, "", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ranked := geo.Choose(geo.Query{Client: tt.client}, withMedia(tt.nodes, []link.NodeID{"iad", "fra", "cdg"}))
+			believe(ranked, tt.at, tt.seen)
 			got := ""
 			if to := nearer(ranked, tt.at, tt.gain+tt.client.Doubt()); to != nil {
 				got = to.ID

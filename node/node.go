@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -42,6 +43,7 @@ type Node struct {
 	name     string
 	log      *slog.Logger
 	level    *slog.LevelVar // of log; nil when it is not ours to change
+	out      io.Writer      // for people who look on; nil: nobody does
 	started  time.Time
 	load     *loadMeter
 	registry *prometheus.Registry
@@ -65,6 +67,7 @@ type Node struct {
 	server   *janus.Server // nil without signaling
 	watch    *farewell.Watch
 	finder   *finder            // of the nearest node
+	reach    reach              // how far clients are
 	names    *nameServer        // nil without a zone
 	noted    *registry.Registry // nil without Redis
 	ownMedia []netip.AddrPort   // where clients' TURN servers reach this node's media
@@ -76,6 +79,7 @@ type Node struct {
 	events        *events.Bus
 	eventHandlers map[string]janus.EventHandler // by Janus's names of event handlers
 	eventPath     *eventPath                    // what becomes of them; nil likewise
+	sinks         []eventSink
 
 	// What the planes tell the console; set before Serve.
 	figures []func(*console.Status)
@@ -84,6 +88,7 @@ type Node struct {
 	room    func(ctx context.Context, plugin, room string, p console.ParticipantRange) (console.RoomView, bool)
 	kick    func(ctx context.Context, plugin, room, participant string) error
 	quality func(room string, participants []string) map[string]console.Quality // of those whose media is here
+	counts  func(room string) []mesh.RoomCount                                  // who uses rooms here; nil without signaling
 	meters  *qualityMeters
 	board   *quality.Board
 }
@@ -96,19 +101,25 @@ type service struct {
 }
 
 // Run makes a node and serves until ctx ends, then stops it cleanly. It logs on standard error, tells the service manager how it is
-// doing, and on SIGHUP takes over what can change of the configuration that again returns.
-func Run(ctx context.Context, cfg *config.Config, again func() (*config.Config, error)) error {
+// doing, and on SIGHUP takes over what can change of the configuration that again returns. Where logs are for people, it tells them on out
+// where the page is and how other nodes join. The error is a [config.Faults] when the configuration, or a file that it names, is wrong.
+func Run(ctx context.Context, cfg *config.Config, again func() (*config.Config, error), out io.Writer) error {
 	hangups := make(chan os.Signal, 1) // from now on, since the signal kills who does not expect it
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	terminations := make(chan os.Signal, 1)
 	signal.Notify(terminations, syscall.SIGTERM)
 	defer signal.Stop(terminations)
+	// What sockets the kernel gives is told in the node's own words, by its log.
+	_ = os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
 	level := new(slog.LevelVar)
 	level.Set(cfg.Log.Level)
 	n, err := listenWith(ctx, cfg, newLogger(cfg.Log.Format, level, os.Stderr), level)
 	if err != nil {
 		return err
+	}
+	if cfg.Log.Format == "text" {
+		n.out = out
 	}
 	n.notifier = newNotifier(n.log)
 	// Who stops last tells to the end that the node is alive.
@@ -144,22 +155,19 @@ func listenWith(ctx context.Context, cfg *config.Config, log *slog.Logger, level
 		quality: func(string, []string) map[string]console.Quality { return nil },
 	}
 	n.watchable()
-	if n.name == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			return nil, fmt.Errorf("node.name is not set, and the host has no name: %w", err)
-		}
-		n.name = host
-	}
-	n.log = log.With("node", n.name)
-	prepare(cfg, n.log)
-	n.registry = newRegistry(n.load)
-	n.addQuality()
-	var err error
-	if n.certificate, n.tls, err = loadCertificate(cfg.TLS); err != nil {
+	in, err := takeIn(cfg, log)
+	n.sinks = in.sinks
+	if err != nil {
+		n.Close()
 		return nil, err
 	}
-	if n.open, err = listenTCP(ctx, cfg, n.tls, "janus", "console", "dns"); err != nil {
+	n.name = in.name
+	n.log = log.With("node", n.name)
+	n.registry = newRegistry(n.load)
+	n.addQuality()
+	n.certificate, n.tls = newCertificate(in.pair)
+	if n.open, err = listenTCP(ctx, cfg, n.tls, &n.reach, n.consoleConnections(), "janus", "console", "dns"); err != nil {
+		n.Close()
 		return nil, err
 	}
 	n.addChanges()
@@ -167,10 +175,7 @@ func listenWith(ctx context.Context, cfg *config.Config, log *slog.Logger, level
 		n.services = append(n.services, service{"certificate", func(ctx context.Context) error { return n.certificate.follow(ctx, cfg.TLS, n.log) }})
 	}
 	// Services stop in reverse: the console is last, to tell that the node is stopping.
-	if err := n.openGeo(); err != nil {
-		n.Close()
-		return nil, err
-	}
+	n.openGeo(in.locator)
 	n.serveHTTP("console", n.finder.with(console.New(n.consoleConfig())))
 	n.services = append(n.services, service{"load", func(ctx context.Context) error { return n.load.run(ctx, n.log) }})
 	if err := n.addEvents(); err != nil {
@@ -198,6 +203,11 @@ func listenWith(ctx context.Context, cfg *config.Config, log *slog.Logger, level
 		return nil, err
 	}
 	n.services = append(n.services, service{"drain", n.runDrain}, service{"farewell", n.watch.Run})
+	prepare(cfg, n.log) // now that nothing else is in the way, what the system did not give is worth a warning
+	n.warnBuffers()
+	for _, w := range in.warnings {
+		n.log.Warn("the configuration will do, but not well", "option", w.Path, "problem", w.Problem)
+	}
 	return n, nil
 }
 
@@ -213,6 +223,7 @@ func (n *Node) serveHTTP(option string, h http.Handler) {
 // Close releases the ports of a node that was never served.
 func (n *Node) Close() {
 	closeAll(n.open)
+	closeSinks(n.sinks)
 	n.names.close()
 	if n.noted != nil {
 		n.noted.Close()
@@ -314,7 +325,8 @@ func (n *Node) announce() {
 	}
 	n.log.Info("ready", "version", Version(), "console", ConsoleURL(n.cfg))
 	n.notifier.ready("ready")
-	n.announceInvitation()
+	n.warnNamesake()
+	n.welcome()
 }
 
 // ConsoleURL returns the address of a node's console for programs and browsers on its own machine, "" when there is
@@ -338,7 +350,7 @@ func (n *Node) notReady() error {
 		return errors.New("starting or stopping")
 	}
 	if until, ok := n.drain.draining(); ok {
-		return fmt.Errorf("draining, until %s at the latest", until.Format(time.TimeOnly))
+		return fmt.Errorf("draining, until %s at the latest", until.Format(time.TimeOnly)) // strangers read it: not of whom it waits for
 	}
 	return n.load.Admit()
 }
@@ -347,6 +359,7 @@ func (n *Node) consoleConfig() console.Config {
 	c := n.cfg
 	cc := console.Config{
 		Access:  n.access.get,
+		Client:  func(r *http.Request) netip.Addr { return transport.ClientAddress(r, n.callers.Load().Proxies) },
 		Metrics: promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{Registry: n.registry}),
 		Ready:   n.notReady,
 		Status:  n.status,
@@ -366,7 +379,7 @@ func (n *Node) consoleConfig() console.Config {
 		cc.Page = &console.Page{
 			Version: Version(), StringIDs: c.VideoRoom.StringIDs, AdminKey: c.VideoRoom.AdminKey != "",
 			APISecret: c.Janus.APISecret != "" || c.Janus.TokenAuth,
-			Hosts:     n.otherHosts,
+			Hosts:     n.pageHosts,
 		}
 		for _, l := range n.open {
 			switch l.Option {
@@ -403,6 +416,7 @@ func (n *Node) status() console.Status {
 	for _, add := range n.figures {
 		add(&s)
 	}
+	s.Leaving = n.drain.leaving()
 	return s
 }
 

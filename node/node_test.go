@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"cardea/mesh/member"
 	"cardea/node/config"
 	"cardea/node/console"
 )
@@ -88,7 +89,7 @@ func TestPortTaken(t *testing.T) {
 	if !errors.Is(err, ErrPort) {
 		t.Fatalf("second node on the same ports: %v", err)
 	}
-	for _, want := range []string{"janus.http_port: tcp 127.0.7.2:8088: address already in use", "console.port: tcp 127.0.7.2:9600"} {
+	for _, want := range []string{"janus.http_port (tcp 127.0.7.2:8088), ", "console.port (tcp 127.0.7.2:9600): address already in use; another program has it"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
 		}
@@ -98,10 +99,15 @@ func TestPortTaken(t *testing.T) {
 	}
 	third := second
 	third.Janus.HTTPPort, third.Console.Port, third.Media.Port = 8191, 9601, 3479
+	third.Node.DataDir = t.TempDir()
 	if _, err := Listen(t.Context(), &third, quiet()); !errors.Is(err, ErrPort) || !strings.Contains(err.Error(), "mesh") {
 		t.Fatalf("second node on the ports of the mesh: %v", err)
 	}
-	third.Mesh.GossipPort, third.Mesh.LinkPort = 7948, 7949
+	third.Mesh.GossipPort, third.Mesh.LinkPort, third.Node.DataDir = 7948, 7949, c.Node.DataDir
+	if _, err := Listen(t.Context(), &third, quiet()); !errors.Is(err, member.ErrInUse) {
+		t.Fatalf("second node with the same directory: %v", err)
+	}
+	third.Node.DataDir = t.TempDir()
 	n, err := Listen(t.Context(), &third, quiet())
 	if err != nil {
 		t.Fatalf("the failed start kept a port: %v", err)
@@ -117,7 +123,7 @@ func TestNoSuchAddress(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	c.TLS = config.TLS{Certificate: "/nowhere.pem", Key: "/nowhere.key"}
-	if _, err := Listen(t.Context(), c, quiet()); err == nil || !strings.Contains(err.Error(), "tls: open /nowhere.pem") {
+	if _, err := Listen(t.Context(), c, quiet()); err == nil || !strings.Contains(err.Error(), "tls.certificate: open /nowhere.pem") {
 		t.Errorf("missing certificate: %v", err)
 	}
 }

@@ -12,30 +12,34 @@ import (
 	"cardea/mesh"
 	"cardea/node/console"
 	"cardea/relay/link"
+	"cardea/relay/quality"
 	"cardea/signaling/videoroom"
 )
 
 // What operators see of the whole mesh, and do in it, is gathered here from reports that nodes give each other, by whichever node
 // an operator has open.
 
-// report is what this node adds to its reports: its figures, or those of a room's participants.
-func (n *Node) report(room string, participants []string) []byte {
+// report is what this node adds to its reports: its figures, or those of a room's participants, and the counts that are asked for.
+func (n *Node) report(q mesh.ReportQuery) (figures []byte, counts []mesh.RoomCount) {
+	if n.counts != nil && (q.Room != "" || q.Rooms) {
+		counts = n.counts(q.Room)
+	}
 	var v any
-	if room == "" {
+	if q.Room == "" {
 		var s console.Status
 		for _, add := range n.figures {
 			add(&s)
 		}
-		v = console.Figures{Sessions: s.Sessions, Peers: s.Peers, Streams: s.Streams, Rooms: s.Rooms}
+		v = console.Figures{Sessions: s.Sessions, Peers: s.Peers, Streams: s.Streams, Rooms: s.Rooms, Leaving: n.drain.leaving()}
 	} else {
-		v = n.quality(room, participants)
+		v = n.quality(q.Room, q.Participants)
 	}
 	b, err := json.Marshal(v)
 	if err != nil {
-		n.log.Warn("report not made", "room", room, "error", err) // a figure that JSON has no word for
-		return nil
+		n.log.Warn("report not made", "room", q.Room, "error", err) // a figure that JSON has no word for
+		return nil, counts
 	}
-	return b
+	return b, counts
 }
 
 // overview gathers the whole mesh.
@@ -91,11 +95,14 @@ func (n *Node) inspectRoom(ctx context.Context, rooms *videoroom.Plugin, room st
 		return v, false
 	}
 	key := roomPrefix + info.ID
-	v = console.RoomView{
-		Room: n.consoleRoom(info, true), Participants: make([]console.Participant, 0, len(some)), Offset: p.Offset, Matched: matched,
-	}
+	v = console.RoomView{Participants: make([]console.Participant, 0, len(some)), Offset: p.Offset, Matched: matched}
 	ids := make([]string, 0, len(some))
 	asked := map[link.NodeID]bool{n.cluster.Self().ID: true}
+	// Somebody may watch on any node, whether anybody takes part there or not.
+	nodes := n.cluster.Nodes()
+	for _, m := range nodes[:min(len(nodes), maxRoomNodes)] {
+		asked[m.ID] = true
+	}
 	for i := range some {
 		ids = append(ids, some[i].ID)
 		at, media := n.mesh.Homes(key, some[i].ID)
@@ -104,6 +111,11 @@ func (n *Node) inspectRoom(ctx context.Context, rooms *videoroom.Plugin, room st
 	}
 	delete(asked, "") // not known just now
 	reports, silent := n.reportsOn(ctx, key, ids, asked)
+	told := make(map[link.NodeID]mesh.Report, len(reports))
+	for id, r := range reports {
+		told[id] = r.Report
+	}
+	v.Room = n.consoleRoom(info, true, sumRoomUse(told, len(silent) > 0 || len(nodes) > maxRoomNodes))
 	v.Routes = routesOf(reports)
 	for _, id := range silent {
 		v.Silent = append(v.Silent, string(id))
@@ -111,12 +123,18 @@ func (n *Node) inspectRoom(ctx context.Context, rooms *videoroom.Plugin, room st
 	for i := range v.Participants {
 		who := &v.Participants[i]
 		for _, id := range [...]string{who.Node, who.Media} {
-			if q, ok := reports[link.NodeID(id)].quality[who.ID]; ok && who.Quality == nil {
+			if q, ok := reports[link.NodeID(id)].quality[who.ID]; ok && who.Quality == nil && proper(&q) {
 				who.Quality = &q
 			}
 		}
 	}
 	return v, true
+}
+
+// proper tells whether what another node reports can be drawn.
+func proper(q *console.Quality) bool {
+	n := len(q.RTTMS)
+	return n > 0 && n <= quality.Steps && len(q.LossUp) == n && len(q.LossDown) == n && len(q.RateUp) == n && len(q.RateDown) == n
 }
 
 // participant is what the console says of one who is in a room.
@@ -133,12 +151,12 @@ func participant(i *videoroom.ParticipantInfo, at, media link.NodeID) console.Pa
 
 // roomReport is what one node knows of a room.
 type roomReport struct {
-	ways    []mesh.Way
+	mesh.Report
 	quality map[string]console.Quality // by participant
 }
 
-// maxRoomNodes bounds the nodes that are asked about one room, and so the rounds: who has a stream names those who have it from
-// there, also where nobody takes part but somebody watches.
+// maxRoomNodes bounds the nodes that are asked about one room. In a larger mesh they are asked in rounds: who has a stream names those who
+// have it from there, also where nobody takes part but somebody watches.
 const maxRoomNodes = 128
 
 // reportsOn asks the nodes about a room, and those that they name; it returns also who did not answer, sorted.
@@ -157,7 +175,7 @@ func (n *Node) reportsOn(ctx context.Context, room string, participants []string
 				silent = append(silent, id)
 				continue
 			}
-			report := roomReport{ways: r.Ways}
+			report := roomReport{Report: r}
 			if q := readJSON[map[string]console.Quality](r.Figures); q != nil {
 				report.quality = *q
 			}
@@ -184,7 +202,7 @@ const maxRouteStreams = 50
 func routesOf(reports map[link.NodeID]roomReport) []console.Route {
 	byPath := map[string]*console.Route{}
 	for _, r := range reports {
-		for _, w := range r.ways {
+		for _, w := range r.Ways {
 			if len(w.Path) < 2 {
 				continue // it is published there
 			}

@@ -28,7 +28,7 @@ type redirector struct {
 
 const (
 	// farMargin is how much nearer another node must be for a client to be sent there: the way there costs a round trip or two.
-	farMargin = 30 * time.Millisecond
+	farMargin = 30 * time.Millisecond // beyond what the databases may be wrong
 	// redirectRate is how many clients a second are sent away, of one source as many as count. Each counts as a client of where it was
 	// sent, so that strangers who only ask could make other nodes seem full.
 	redirectRate = 100
@@ -61,7 +61,9 @@ func (r *redirector) ask(q *http.Request, client netip.Addr) string {
 		query.Client, _ = r.n.finder.locate(client)
 		query.Spread = spreadOf(netip.PrefixFrom(client, client.BitLen()))
 	}
-	to := elsewhere(r.n.finder.chooser.Choose(now, query, r.n.finder.nodes()), self, busy, overTLS(q))
+	ranked := r.n.finder.chooser.Choose(now, query, r.n.finder.nodes())
+	believe(ranked, self, r.n.reach.roundTrip(client))
+	to := elsewhere(ranked, self, farMargin+query.Client.Doubt(), busy, overTLS(q))
 	if to == nil || !r.admits(client, now) {
 		return ""
 	}
@@ -76,8 +78,8 @@ func (r *redirector) admits(client netip.Addr, now time.Time) bool {
 }
 
 // elsewhere returns the node to send a client to, nil for none: the best one that can be reached in the same way, if this one is
-// busy or farther by more than the margin.
-func elsewhere(ranked []geo.Ranked, self string, busy, secure bool) *geo.Ranked {
+// busy or farther by more than a margin.
+func elsewhere(ranked []geo.Ranked, self string, margin time.Duration, busy, secure bool) *geo.Ranked {
 	reach := func(r geo.Ranked) bool { return r.ID != self && r.Busy < 1 && webURL(&r.Doors, secure) != "" }
 	best := slices.IndexFunc(ranked, reach)
 	if best < 0 {
@@ -87,7 +89,7 @@ func elsewhere(ranked []geo.Ranked, self string, busy, secure bool) *geo.Ranked 
 		return &ranked[best]
 	}
 	here := slices.IndexFunc(ranked, func(r geo.Ranked) bool { return r.ID == self })
-	if here < 0 || ranked[best].RTT+ranked[best].Extra+farMargin > ranked[here].RTT+ranked[here].Extra {
+	if here < 0 || ranked[best].RTT+ranked[best].Extra+margin > ranked[here].RTT+ranked[here].Extra {
 		return nil
 	}
 	return &ranked[best]

@@ -19,6 +19,7 @@ func TestElsewhere(t *testing.T) {
 	}
 	web := geo.Doors{Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, HTTP: 8088}
 	const ms = time.Millisecond
+	inAmerica := geo.Location{Radius: 2300}
 	for _, tt := range []struct {
 		name   string
 		ranked []geo.Ranked
@@ -37,11 +38,17 @@ func TestElsewhere(t *testing.T) {
 		{"the nearest has no door", []geo.Ranked{ranked("a", 10*ms, 0, geo.Doors{}), ranked("b", 20*ms, 0, web)}, true, "b"},
 	} {
 		got := ""
-		if to := elsewhere(tt.ranked, "self", tt.busy, false); to != nil {
+		if to := elsewhere(tt.ranked, "self", farMargin, tt.busy, false); to != nil {
 			got = to.ID
 		}
 		if got != tt.want {
 			t.Errorf("%s: to %q, not %q", tt.name, got, tt.want)
+		}
+	}
+	for doubt, want := range map[time.Duration]bool{0: true, inAmerica.Doubt(): false} {
+		to := elsewhere([]geo.Ranked{ranked("a", 10*ms, 0, web), ranked("self", 60*ms, 0, web)}, "self", farMargin+doubt, false, false)
+		if (to != nil) != want {
+			t.Errorf("the databases may be wrong by %v: to %v", doubt, to)
 		}
 	}
 }

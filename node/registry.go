@@ -6,19 +6,17 @@ import (
 	"time"
 
 	"cardea/geo"
+	"cardea/node/config"
 	"cardea/node/registry"
 )
 
 // joinRegistry keeps the node in Redis, if there is one for it.
 func (n *Node) joinRegistry() error {
-	url := string(n.cfg.RedisOfRegistry())
-	if url == "" {
+	if n.cfg.RedisOfRegistry() == "" {
 		return nil
 	}
-	c := registry.Config{Redis: url, TTL: n.cfg.Registry.TTL, Describe: n.registered, Log: n.log}
-	for _, e := range n.cfg.Registry.Entries {
-		c.Entries = append(c.Entries, registry.Entry{Key: e.Key, Value: e.Value, Hash: e.Hash, Shared: e.Shared, Draining: e.Draining})
-	}
+	c := registryConfig(n.cfg)
+	c.Describe, c.Log = n.registered, n.log
 	r, err := registry.New(c)
 	if err != nil {
 		return err
@@ -37,6 +35,15 @@ func (n *Node) joinRegistry() error {
 	))
 	n.services = append(n.services, service{"registry", r.Run})
 	return nil
+}
+
+// registryConfig says what is kept in Redis.
+func registryConfig(cfg *config.Config) registry.Config {
+	c := registry.Config{Redis: string(cfg.RedisOfRegistry()), TTL: cfg.Registry.TTL}
+	for _, e := range cfg.Registry.Entries {
+		c.Entries = append(c.Entries, registry.Entry{Key: e.Key, Value: e.Value, Hash: e.Hash, Shared: e.Shared, Draining: e.Draining})
+	}
+	return c
 }
 
 // registered is what Redis is told of this node.

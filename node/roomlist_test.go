@@ -183,4 +183,21 @@ func TestRoomListParts(t *testing.T) {
 	if !bytes.Contains(all[0].Value, []byte(`"room":"a name"`)) {
 		t.Errorf("a name: %.200s", all[0].Value)
 	}
+
+	// Long names make events longer, which few may take; and what no community is spoils none but its own room.
+	l.prior, l.numbers = nil, false
+	for i := range 2000 {
+		l.prior = append(l.prior, roomLine{Room: fmt.Sprintf("videoroom/%0500d", i)})
+	}
+	l.prior[7].Community = []byte("{")
+	rooms := 0
+	for _, e := range l.first(events.New(events.Config{}), s, time.UnixMicro(5)) {
+		rooms += bytes.Count(e.Value, []byte(`"participants"`))
+		if len(e.Value) > roomBytesPerEvent+1000 {
+			t.Errorf("%d bytes", len(e.Value))
+		}
+	}
+	if rooms != 1999 {
+		t.Errorf("%d rooms", rooms)
+	}
 }

@@ -2,6 +2,8 @@ package node
 
 import (
 	"log/slog"
+	"math"
+	"net"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,4 +42,20 @@ func monotonic() time.Duration {
 		return 0
 	}
 	return time.Duration(t.Nano())
+}
+
+// leastRoundTrip returns the least that a packet of a connection has needed there and back in the last minutes, as the kernel keeps it;
+// 0 when it does not know.
+func leastRoundTrip(c *net.TCPConn) time.Duration {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	var info *unix.TCPInfo
+	if raw.Control(func(fd uintptr) {
+		info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) //nolint:gosec // a descriptor
+	}) != nil || err != nil || info.Min_rtt == math.MaxUint32 { // nothing was measured
+		return 0
+	}
+	return time.Duration(info.Min_rtt) * time.Microsecond
 }

@@ -4,6 +4,7 @@ package node
 
 import (
 	"log/slog"
+	"net"
 	"time"
 )
 
@@ -12,3 +13,9 @@ func raiseOpenFiles(*slog.Logger) {}
 
 // Only systemd, which is Linux's, asks for this clock.
 func monotonic() time.Duration { return 0 }
+
+// Only Linux is asked how far clients are.
+func leastRoundTrip(*net.TCPConn) time.Duration { return 0 }
+
+// canWrite would tell why this process may not make files in a directory: making them will.
+func canWrite(string) error { return nil }

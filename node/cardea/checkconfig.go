@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"cardea/node"
 	"cardea/node/config"
 )
 
@@ -16,7 +17,8 @@ func checkConfig(_ context.Context, args []string, out io.Writer) error {
 	sample := fs.Bool("sample", false, "")
 	const usage = `Usage: cardea check-config [--sample] [options]
 
-Checks the configuration that "cardea run" with the same options would use, and tells all that is wrong with it.
+Checks the configuration that "cardea run" with the same options would use, and the files that it names, as a start does first,
+and tells all that is wrong with them. No port is opened, nothing is written and nobody is asked.
   --sample
         Print a file with every option at its default instead.
 `
@@ -26,9 +28,18 @@ Checks the configuration that "cardea run" with the same options would use, and 
 	if *sample {
 		return config.WriteSample(out)
 	}
-	_, file, err := load(sources)
+	c, file, err := load(sources)
 	if err != nil {
 		return err
+	}
+	warnings, err := node.Check(c)
+	for _, w := range warnings {
+		if _, err := fmt.Fprintln(out, "warning:", w); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return faulty(err)
 	}
 	if file == "" {
 		file = "no file, environment and defaults"

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"flag"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,7 +35,11 @@ func dispatch(ctx context.Context, args []string, out io.Writer) error {
 	}
 	i := slices.IndexFunc(commands, func(c command) bool { return c.name == name })
 	if i < 0 {
-		return usageError{fmt.Errorf("no command %q (cardea help lists them)", name)}
+		names := make([]string, 0, len(commands))
+		for _, c := range commands {
+			names = append(names, c.name)
+		}
+		return usageError{errors.New(config.Unknown("command", name, names) + " (cardea help lists them)")}
 	}
 	return commands[i].run(ctx, args, out)
 }
@@ -52,42 +56,6 @@ func help(out io.Writer) error {
 	return err
 }
 
-// parse is parseFlags for a command that takes no arguments besides.
-func parse(fs *flag.FlagSet, args []string, out io.Writer, usage string, options func(io.Writer) error) error {
-	err := parseFlags(fs, args, out, usage, options)
-	if err == nil && fs.NArg() > 0 {
-		err = notOption(fs)
-	}
-	return err
-}
-
-// notOption is the fault of an argument where there may be none.
-func notOption(fs *flag.FlagSet) error {
-	return usageError{fmt.Errorf("%q is not an option (cardea %s --help lists them)", fs.Arg(0), fs.Name())}
-}
-
-// parseFlags reads a command's flags. It prints usage, then what options writes (nil: nothing), when help is asked for, and
-// returns flag.ErrHelp then.
-func parseFlags(fs *flag.FlagSet, args []string, out io.Writer, usage string, options func(io.Writer) error) error {
-	fs.SetOutput(io.Discard)
-	err := fs.Parse(args)
-	switch {
-	case err == flag.ErrHelp: //nolint:errorlint // Parse returns it as it is
-		if _, err := io.WriteString(out, usage); err != nil {
-			return err
-		}
-		if options != nil {
-			if err := options(out); err != nil {
-				return err
-			}
-		}
-		return flag.ErrHelp
-	case err != nil:
-		return usageError{fmt.Errorf("%w (cardea %s --help lists the options)", err, fs.Name())}
-	}
-	return nil
-}
-
 // load reads the configuration from file, environment and flags.
 func load(s *config.Sources) (c *config.Config, file string, err error) {
 	c, file, err = s.Load(os.Environ())
@@ -95,4 +63,12 @@ func load(s *config.Sources) (c *config.Config, file string, err error) {
 		return nil, file, usageError{fmt.Errorf("configuration: %w", err)}
 	}
 	return c, file, nil
+}
+
+// faulty makes an error about the configuration, or about a file that it names, a [usageError].
+func faulty(err error) error {
+	if faults, ok := errors.AsType[config.Faults](err); ok {
+		return usageError{fmt.Errorf("configuration: %w", faults)}
+	}
+	return err
 }

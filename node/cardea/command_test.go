@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"cardea/node/console"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -56,25 +58,38 @@ func TestCommands(t *testing.T) {
 		{"--version", 0, "cardea ", ""},
 		{"check-config", 0, "configuration is valid (no file", ""},
 		{"check-config --sample", 0, "#ws_port: 8188", ""},
-		{"check-config --config bad.yaml", exitUsage, "", "configuration: bad.yaml:1: janus.ws_port: \"x\": want a port, 0 to 65535\n  bad.yaml:1: janus.colour: no such option"},
-		{"run --config bad.yaml", exitUsage, "", "janus.colour: no such option"},
+		{"check-config --config bad.yaml", exitUsage, "", "configuration: bad.yaml:1: janus.ws_port: \"x\": want a port, 0 to 65535\n  bad.yaml:1: unknown key janus.colour"},
+		{"run --config bad.yaml", exitUsage, "", "unknown key janus.colour"},
 		{"run --config nowhere.yaml", exitUsage, "", "nowhere.yaml: no such file"},
-		{"run --bogus", exitUsage, "", "-bogus (cardea run --help lists the options)"},
+		{"run --bogus", exitUsage, "", "unknown flag --bogus (cardea run --help lists them)"},
 		{"run now", exitUsage, "", `"now" is not an option`},
 		{"run --join cardea_x", exitUsage, "", "--join: mesh.join[0]: the invitation is not whole"},
 		{"run --join node:x", exitUsage, "", "--join: mesh.join[0]: want an invitation, HOST or HOST:PORT"},
+		{"run --join garbage", exitUsage, "", "--join: want an invitation (cardea_..., as"},
 		{"token --uses 0", exitUsage, "", "--uses must be at least"},
 		{"token --url http://127.0.0.1:1", exitFailure, "", "no node answers"},
 		{"join --help", 0, "--first", ""},
 		{"join --output x", exitUsage, "", "--url and --output are needed"},
 		{"join --url http://127.0.0.1:1 --output x --ttl 0s", exitUsage, "", "--ttl and --uses must be at least"},
-		{"join --url http://127.0.0.1:1 --output x --config bad.yaml", exitUsage, "", "janus.colour: no such option"},
+		{"join --url http://127.0.0.1:1 --output x --config bad.yaml", exitUsage, "", "unknown key janus.colour"},
 		{"join --url http://127.0.0.1:1 --output x --wait 1ms", exitFailure, "", "no node answers at http://127.0.0.1:1"},
 		{"keys", exitUsage, "", "cardea keys rotate"},
+		{"keys rotat", exitUsage, "", "unknown action rotat; did you mean rotate?"},
 		{"keys rotate --url http://127.0.0.1:1", exitFailure, "", "no node answers"},
-		{"run --janus-api-secret x", exitUsage, "", "not defined"},
-		{"walk", exitUsage, "", `no command "walk"`},
-		{"help walk", exitUsage, "", `no command "walk"`},
+		{"run --janus-api-secret x", exitUsage, "", "unknown flag --janus-api-secret; did you mean --janus-api-secret-file?"},
+		{"run --janus-ws-prt 1", exitUsage, "", "unknown flag --janus-ws-prt; did you mean --janus-ws-port?"},
+		{"check-config --ws-port 1", exitUsage, "", "unknown flag --ws-port; did you mean --janus-ws-port?"},
+		{"run --janus-ws-port", exitUsage, "", "--janus-ws-port needs a value"},
+		{"token -ttl 1", exitUsage, "", `--ttl: "1": want a duration`},
+		{"token --uses=many", exitUsage, "", `--uses: "many": want a whole number`},
+		{"drain --undo=maybe", exitUsage, "", `--undo: "maybe": want true or false`},
+		{"drain n1 --undo", exitUsage, "", "--undo stands behind the node: options go before it"},
+		{"drain n1 n2", exitUsage, "", "one node at a time"},
+		{"walk", exitUsage, "", "unknown command walk (cardea help lists them)"},
+		{"expel", exitUsage, "", "one node, after all options"},
+		{"expel one two", exitUsage, "", "one node, after all options"},
+		{"drian", exitUsage, "", "unknown command drian; did you mean drain?"},
+		{"help walk", exitUsage, "", "unknown command walk"},
 		{"status --url http://127.0.0.1:1", exitFailure, "", "no node answers at http://127.0.0.1:1"},
 		{"status --config bad.yaml", exitUsage, "", "--url asks a node without its configuration"},
 		{"status --token-file nowhere", exitUsage, "", "nowhere: no such file"},
@@ -126,13 +141,13 @@ console: {token: sesame, allowed: []}
 		complaint string
 	}{
 		{"status", 0, "testnode", ""},
-		{"status", 0, "mesh       1 node, links to 0 of them", ""},
+		{"status", 0, "mesh       1 node, this one\n", ""},
 		{"status --json", 0, `"nodes": 1`, ""},
 		{"status --json", 0, `"node": "testnode"`, ""},
 		{"rooms", 0, "PARTICIPANTS", ""},
 		{"rooms --json", 0, `"rooms":`, ""},
 		{"status --url http://127.0.7.20:9600", exitFailure, "", "401 Unauthorized"},
-		{"run", exitFailure, "", "cannot listen: janus.ws_port: tcp 127.0.7.20:8188: address already in use"},
+		{"run", exitFailure, "", "cannot listen: janus.ws_port (tcp 127.0.7.20:8188), "},
 	}
 	for _, tt := range tests {
 		code, out, complaint := cardea(t, t.Context(), strings.Fields(tt.args)...)
@@ -177,6 +192,26 @@ func TestConformanceFiles(t *testing.T) {
 	for _, f := range files {
 		if code, _, complaint := cardea(t, t.Context(), "check-config", "--config", f); code != 0 {
 			t.Errorf("%s", complaint)
+		}
+	}
+}
+
+func TestStatusCounts(t *testing.T) {
+	var out bytes.Buffer
+	one := console.Status{Node: "n", Sessions: 1, Handles: 1, Peers: 1, Connected: 1, Streams: 1, Rooms: 1, Nodes: 1}
+	if err := printStatus(&out, one); err != nil {
+		t.Fatal(err)
+	}
+	two := console.Status{Node: "n", Sessions: 2, Handles: 2, Peers: 5, Connected: 2, Streams: 2, Rooms: 0, Nodes: 2, Links: 1}
+	if err := printStatus(&out, two); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"1 (1 handle)\n", "1 client with media, 1 stream, 1 room\n", "1 node, this one\n",
+		"2 (2 handles)\n", "2 clients with media (3 more connecting), 2 streams, 0 rooms\n", "2 nodes, links to 1 of them\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, &out)
 		}
 	}
 }

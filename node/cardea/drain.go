@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"cardea/node/console"
@@ -33,8 +35,13 @@ func drain(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	for _, arg := range fs.Args() {
+		if strings.HasPrefix(arg, "-") {
+			return usageError{fmt.Errorf("%s stands behind the node: options go before it", arg)}
+		}
+	}
 	if fs.NArg() > 1 {
-		return usageError{errors.New("one node at a time, after all options")}
+		return usageError{errors.New("one node at a time")}
 	}
 	r.Node = fs.Arg(0)
 	if r.DeadlineSeconds = deadline.Seconds(); deadline < 0 || r.Undo && deadline != 0 {
@@ -47,11 +54,15 @@ func drain(ctx context.Context, args []string, out io.Writer) error {
 	if asJSON {
 		return printJSON(out, d)
 	}
+	name := printable(cmp.Or(d.Label, d.Node)) // an older node says no label
 	if !d.Draining {
-		_, err = fmt.Fprintf(out, "%s takes clients again\n", printable(d.Node))
+		_, err = fmt.Fprintf(out, "%s takes clients again\n", name)
 		return err
 	}
 	within := time.Duration(d.DeadlineSeconds * float64(time.Second)).Round(time.Second)
-	_, err = fmt.Fprintf(out, "%s takes no new clients, and ends when the present ones are gone, in %v at the latest\n", printable(d.Node), within)
+	if _, err = fmt.Fprintf(out, "%s takes no new clients, and ends when the present ones are gone, in %v at the latest\n", name, within); err != nil || d.Waiting == nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "it waits for %s now (cardea status, the console and its log say so as it goes on)\n", d.Waiting)
 	return err
 }

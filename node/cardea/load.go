@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"net/netip"
 	"os"
@@ -15,7 +16,6 @@ const loadUsage = `Usage: cardea load --url ws://HOST:PORT [options]
 
 Puts a server under load over its Janus API (Cardea, or a real Janus with the VideoRoom plugin) and prints what came of it as
 JSON on standard output, and a summary on standard error. Exit code 0 when packets were forwarded.
-
   --url URL
         The WebSocket of the Janus API, such as ws://127.0.0.1:8188.
   --rooms N, --publishers N, --subscribers N
@@ -62,13 +62,16 @@ func generateLoad(ctx context.Context, args []string, out io.Writer) error {
 	fs.DurationVar(&c.KeyframeInterval, "keyframe-interval", c.KeyframeInterval, "")
 	fs.BoolVar(&c.Simulcast, "simulcast", false, "")
 	fs.BoolVar(&c.Trickle, "trickle", false, "")
-	fs.Func("local", "", func(s string) (err error) {
-		c.Local, err = netip.ParseAddr(s)
-		return err
-	})
+	local := fs.String("local", "", "")
 	fs.IntVar(&c.PID, "pid", 0, "")
 	if err := parse(fs, args, out, loadUsage, nil); err != nil {
 		return err
+	}
+	if *local != "" {
+		var err error
+		if c.Local, err = netip.ParseAddr(*local); err != nil {
+			return usageError{fmt.Errorf("--local: %q: want an IP address", *local)}
+		}
 	}
 	c.APISecret, c.Token, c.AdminKey = os.Getenv("CARDEA_LOAD_API_SECRET"), os.Getenv("CARDEA_LOAD_TOKEN"), os.Getenv("CARDEA_LOAD_ADMIN_KEY")
 	if err := c.Validate(); err != nil {

@@ -11,8 +11,8 @@ func TestLoadUsage(t *testing.T) {
 		{"load", "url"},
 		{"load --url http://127.0.0.1:8088/janus", "want ws://"},
 		{"load --url ws://127.0.0.1:8188 --publishers 0 --fps 1000", "fps: want 1 to 120"},
-		{"load --url ws://127.0.0.1:8188 --local nowhere", "-local"},
-		{"load --api-secret x", "not defined"},
+		{"load --url ws://127.0.0.1:8188 --local nowhere", `--local: "nowhere": want an IP address`},
+		{"load --api-secret x", "unknown flag --api-secret (cardea load --help lists them)"},
 	}
 	for _, tt := range tests {
 		code, out, complaint := cardea(t, t.Context(), strings.Fields(tt.args)...)

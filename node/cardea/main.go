@@ -21,15 +21,16 @@ type command struct {
 
 var commands = []command{
 	{"run", "run a node until SIGTERM or SIGINT", run},
-	{"status", "tell how the node on this machine is doing", status},
-	{"rooms", "list the rooms on the node", rooms},
+	{"status", "tell how a node is doing, by default the one on this machine", status},
+	{"rooms", "list the rooms of all nodes", rooms},
 	{"nodes", "list all nodes of the mesh", nodes},
 	{"token", "print an invitation for a new node", token},
 	{"join", "get an invitation for this machine, without a person", join},
-	{"drain", "have a node end when its clients are elsewhere", drain},
+	{"drain", "have a node take no new clients, and end when the present ones are gone", drain},
+	{"expel", "end a node's membership for good", expel},
 	{"keys", "replace the key that nodes gossip with", keys},
-	{"check-config", "check a configuration, or print a sample", checkConfig},
-	{"load", "put a server under load and measure it", generateLoad},
+	{"check-config", "check a configuration and the files it names, or print a sample", checkConfig},
+	{"load", "put a Janus API under load and measure it", generateLoad},
 	{"version", "print the version", printVersion},
 }
 

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"cardea/node/config"
 	"cardea/node/console"
 )
 
@@ -58,7 +59,8 @@ func token(ctx context.Context, args []string, out io.Writer) error {
 
 const nodesUsage = `Usage: cardea nodes [options]
 
-Lists all nodes as the one asked sees them: the round trip to each, and the share of packets lost on the link to it.
+Lists all nodes of the mesh as the one asked sees them: the round trip to each, and the share of packets lost on the link to it.
+A node with a * behind its id holds the key of the cluster's authority, and can admit others.
 `
 
 // nodes prints the nodes of the mesh.
@@ -77,14 +79,12 @@ func nodes(ctx context.Context, args []string, out io.Writer) error {
 	return printNodes(out, all)
 }
 
-// shortID is how many characters of an id tell nodes apart well enough for people.
-const shortID = 6
-
 func printNodes(out io.Writer, all []console.MeshNode) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tNAME\tREGION\tSTATE\tPLANES\tLOAD\tRTT\tLOSS\tVERSION\tADDRESSES")
+	length := console.IDLength(all)
 	for _, n := range all {
-		id := n.ID[:min(len(n.ID), shortID)]
+		id := n.ID[:min(len(n.ID), length)]
 		rtt, loss := "-", "-"
 		switch {
 		case n.Self:
@@ -120,8 +120,11 @@ then they use it, and a minute later they forget the old one. Returns when it is
 
 // keys rotates the gossip keys.
 func keys(ctx context.Context, args []string, out io.Writer) error {
-	rotate := len(args) > 0 && args[0] == "rotate"
+	rotate := len(args) > 0 && !strings.HasPrefix(args[0], "-")
 	if rotate {
+		if args[0] != "rotate" {
+			return usageError{errors.New(config.Unknown("action", args[0], []string{"rotate"}) + " (cardea keys --help tells more)")}
+		}
 		args = args[1:]
 	}
 	client, asJSON, err := ask("keys", keysUsage, args, out, nil)
@@ -129,7 +132,7 @@ func keys(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	if !rotate {
-		return usageError{errors.New("what about the keys? (cardea keys rotate)")}
+		return usageError{errors.New("cardea keys needs to be told what to do: cardea keys rotate")}
 	}
 	client.HTTP.Timeout = rotateTimeout
 	begin := time.Now()

@@ -35,6 +35,13 @@ func TestMeshCommands(t *testing.T) {
 				return "cardea_text", nil
 			},
 			RotateKeys: func(context.Context) error { return nil },
+			Expel: func(_ context.Context, r console.ExpelRequest) (console.Expulsion, error) {
+				e := console.Expulsion{ID: r.Node, Label: r.Node, There: r.Node != "away", Authority: r.Node == "first"}
+				if r.Node == "slow" {
+					e.Behind = []string{"two"}
+				}
+				return e, nil
+			},
 		},
 	}))
 	defer server.Close()
@@ -44,11 +51,20 @@ func TestMeshCommands(t *testing.T) {
 		{"nodes --json", `"rtt_ms": 150.26`},
 		{"token --ttl 90m --uses 3 --authority", "cardea_text\n"},
 		{"token --json", `"invitation": "cardea_text"`},
+		{"expel --url URL one", "one (one) is expelled; open invitations are void\nthe new key is in use on all nodes\n"},
+		{"expel --url URL slow", "as soon as they can be reached: two\n"},
+		{"expel --url URL first", "begin a new cluster"},
+		{"expel --url URL away", "if it held the authority's key"},
+		{"expel --json --url URL one", `"there": true`},
 		{"keys rotate", "the new key is in use on all nodes"},
 	}
 	for _, tt := range tests {
 		var out bytes.Buffer
-		if err := dispatch(t.Context(), append(strings.Fields(tt.args), "--url", server.URL), &out); err != nil || !strings.Contains(out.String(), tt.out) {
+		args := strings.Fields(strings.ReplaceAll(tt.args, "URL", server.URL))
+		if !strings.Contains(tt.args, "--url") { // options stand before a node
+			args = append(args, "--url", server.URL)
+		}
+		if err := dispatch(t.Context(), args, &out); err != nil || !strings.Contains(out.String(), tt.out) {
 			t.Errorf("%s: %v\n%s", tt.args, err, &out)
 		}
 		if strings.HasPrefix(tt.args, "token --ttl") && (asked != console.InviteRequest{TTLSeconds: int(90 * time.Minute / time.Second), Uses: 3, Authority: true}) {

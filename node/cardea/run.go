@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
+	"cardea/mesh/member"
 	"cardea/node"
 	"cardea/node/config"
 )
@@ -44,7 +47,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return node.Run(ctx, c, again)
+	return faulty(node.Run(ctx, c, again, out))
 }
 
 // runConfig reads the configuration; join stands in for what it says of mesh.join.
@@ -59,6 +62,10 @@ func runConfig(sources *config.Sources, join string) (*config.Config, error) {
 	}
 	if err := c.Validate(); err != nil {
 		return nil, usageError{fmt.Errorf("--join: %w", err)}
+	}
+	invitation := func(j config.Secret) bool { return strings.HasPrefix(string(j), member.InvitationPrefix) }
+	if !slices.ContainsFunc(c.Mesh.Join, invitation) && !node.IsMember(c) {
+		return nil, usageError{errors.New("--join: want an invitation (" + member.InvitationPrefix + `..., as "cardea token" prints it at a member), without which a new node is not let in`)}
 	}
 	return c, nil
 }

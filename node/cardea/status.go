@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -24,9 +23,9 @@ import (
 const askTimeout = 10 * time.Second
 
 const askUsage = `  --url URL
-        The node's console, such as http://192.0.2.1:9600. Else it is that of the configuration.
+        The node's console, such as http://192.0.2.1:9600. Else that of the node on this machine, by its configuration.
   --token-file FILE
-        The file with the console's token, if one is needed. Else it is that of the configuration.
+        The file with the console's token, if one is needed. Else that of the configuration, if --url is not given.
   --config FILE
         The configuration; as for "cardea run", when not given.
   --json
@@ -79,7 +78,7 @@ func askWith(fs *flag.FlagSet, usage string, args []string, out io.Writer) (c co
 		return c, false, fmt.Errorf("%w\n(--url asks a node without its configuration)", err)
 	}
 	if c.URL = node.ConsoleURL(cfg); c.URL == "" {
-		return c, false, usageError{errors.New("the configuration opens no port for the console")}
+		return c, false, usageError{errors.New("the configuration opens no HTTP port for the console (console.port): say with --url where a node is")}
 	}
 	c.Token = cmp.Or(c.Token, string(cfg.Console.Token))
 	return c, asJSON, nil
@@ -88,9 +87,14 @@ func askWith(fs *flag.FlagSet, usage string, args []string, out io.Writer) (c co
 // errNotReady makes the exit code of status tell whether the node is ready.
 var errNotReady = errors.New("the node is not ready")
 
+const statusUsage = `Usage: cardea status [options]
+
+Tells how a node is doing. Exit code 0 when it is ready for new clients, 1 when it is not or does not answer.
+`
+
 // status prints the state of a node.
 func status(ctx context.Context, args []string, out io.Writer) error {
-	client, asJSON, err := ask("status", "Usage: cardea status [options]\n\nTells how a node is doing; exit code 0 when it is ready for clients.\n", args, out, nil)
+	client, asJSON, err := ask("status", statusUsage, args, out, nil)
 	if err != nil {
 		return err
 	}
@@ -117,13 +121,20 @@ func printStatus(out io.Writer, s console.Status) error {
 		state = "not ready: " + s.Reason
 	}
 	row("node", "%s", strings.TrimSpace(s.Node+" "+s.Region))
+	if s.Leaving != nil {
+		state += "; it waits for " + s.Leaving.Waiting.String()
+	}
 	row("state", "%s", state)
 	row("version", "%s", s.Version)
 	row("up", "%s", time.Since(s.Started).Round(time.Second))
 	row("load", "%.0f %% of what it takes (CPU %.0f %%, work starts %.1f ms late)", s.Load.Share*100, s.Load.CPU*100, s.Load.LatencyMS)
 	row("memory", "%d MiB, heap %d MiB, limit %d MiB", s.Memory.Total>>20, s.Memory.Heap>>20, s.Memory.Limit>>20)
-	row("sessions", "%d (%d handles)", s.Sessions, s.Handles)
-	row("calls", "%d clients with media, %d streams, %d rooms", s.Peers, s.Streams, s.Rooms)
+	row("sessions", "%d (%s)", s.Sessions, count(s.Handles, "handle", "handles"))
+	connecting := ""
+	if n := s.Peers - s.Connected; n > 0 {
+		connecting = fmt.Sprintf(" (%d more connecting)", n)
+	}
+	row("calls", "%s with media%s, %s, %s", count(s.Connected, "client", "clients"), connecting, count(s.Streams, "stream", "streams"), count(s.Rooms, "room", "rooms"))
 	row("mesh", "%s", meshLine(s))
 	for i, l := range s.Listeners {
 		name := ""
@@ -135,21 +146,35 @@ func printStatus(out io.Writer, s console.Status) error {
 	return w.Flush()
 }
 
+// count is a number of things as people say it.
+func count(n int, one, many string) string {
+	if n == 1 {
+		many = one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
 // meshLine sums the mesh up.
 func meshLine(s console.Status) string {
-	line := fmt.Sprintf("%d nodes", s.Nodes)
-	if s.Nodes == 1 {
-		line = "1 node"
-	}
+	line := count(s.Nodes, "node", "nodes")
 	if s.Draining > 0 {
 		line += fmt.Sprintf(" (%d draining)", s.Draining)
+	}
+	if s.Nodes == 1 {
+		return line + ", this one"
 	}
 	return line + fmt.Sprintf(", links to %d of them", s.Links)
 }
 
-// rooms prints the rooms on a node.
+const roomsUsage = `Usage: cardea rooms [options]
+
+Lists the rooms of all nodes: who joined, who of them publishes and how many may, and the handles that subscribe to their streams, on
+all nodes. A figure with a "+" is of those nodes that answered; there may be more.
+`
+
+// rooms prints the rooms of the mesh.
 func rooms(ctx context.Context, args []string, out io.Writer) error {
-	client, asJSON, err := ask("rooms", "Usage: cardea rooms [options]\n\nLists the rooms of all nodes; publishers and subscribers (of this node) of those that somebody on this node has to do with.\n", args, out, nil)
+	client, asJSON, err := ask("rooms", roomsUsage, args, out, nil)
 	if err != nil {
 		return err
 	}
@@ -163,11 +188,12 @@ func rooms(ctx context.Context, args []string, out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ROOM\tPLUGIN\tPARTICIPANTS\tPUBLISHERS\tSUBSCRIBERS\tDESCRIPTION")
 	for _, r := range list {
-		publishers, subscribers := "-", "-"
-		if r.Here {
-			publishers, subscribers = strconv.Itoa(r.Publishers), strconv.Itoa(r.Subscribers)
+		more := ""
+		if r.Partial {
+			more = "+"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s/%d\t%s\t%s\n", printable(r.Room), r.Plugin, r.Participants, publishers, r.MaxPublishers, subscribers, printable(r.Description))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d%s/%d\t%d%s\t%s\n",
+			printable(r.Room), printable(r.Plugin), r.Participants, r.Publishers, more, r.MaxPublishers, r.Subscribers, more, printable(r.Description))
 	}
 	return w.Flush()
 }

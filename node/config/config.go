@@ -37,7 +37,8 @@ type Node struct {
 	// goes on there while signaling is restarted.
 	Planes []string `yaml:"planes"`
 	// DataDir is the directory of what must survive a restart. It is created, readable by its owner alone, when
-	// something is first written.
+	// something is first written. A node does not start when it cannot use a directory that was named; without the default one it
+	// runs, with a warning, and forgets when it stops.
 	DataDir string `yaml:"data_dir"`
 	// Bind is the local address of every listener whose own section names no other. Empty: all addresses. With an
 	// address of its own (127.0.0.2, 127.0.0.3, ...) each, several nodes run on one machine.
@@ -152,6 +153,7 @@ func Default() Config {
 		Media: Media{
 			Port: 3478, TCP: true, ReadBuffer: 4 << 20, WriteBuffer: 4 << 20,
 			StartBitrate: 2_500_000, MinBitrate: 60_000, MaxBitrate: 50_000_000,
+			HoldLayers: true,
 		},
 		TURN: TURN{
 			Enabled: true, Realm: "cardea", MinPort: 49152, MaxPort: 65535, TLSPort: 5349, DTLS: true,

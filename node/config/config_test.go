@@ -105,15 +105,15 @@ func TestFaults(t *testing.T) {
 	}{
 		{
 			"unknown section", "janu:\n  ws_port: 1\n", nil, nil,
-			[]string{"cardea.yaml:1: janu: no such option (did you mean janus?)"},
+			[]string{"cardea.yaml:1: unknown key janu; did you mean janus?"},
 		},
 		{
 			"unknown key", "janus:\n  ws_port: 1\n  wsport: 2\n  colour: red\n", nil, nil,
-			[]string{"cardea.yaml:3: janus.wsport: no such option (did you mean ws_port?)", "cardea.yaml:4: janus.colour: no such option"},
+			[]string{"cardea.yaml:3: unknown key janus.wsport; did you mean janus.ws_port?", "cardea.yaml:4: unknown key janus.colour"},
 		},
 		{
 			"unknown key of a room", "videoroom:\n  rooms:\n  - room: 1\n    colour: red\n", nil, nil,
-			[]string{"cardea.yaml:4: videoroom.rooms[0].colour: no such option"},
+			[]string{"cardea.yaml:4: unknown key videoroom.rooms[0].colour"},
 		},
 		{
 			"said twice", "log:\n  level: info\n  level: warn\n", nil, nil,
@@ -149,7 +149,7 @@ func TestFaults(t *testing.T) {
 			"environment", "",
 			[]string{"CARDEA_JANUS_WSPORT=1", "CARDEA_LOG_LEVEL=x", "CARDEA_OTHER=ignored"},
 			nil,
-			[]string{`CARDEA_LOG_LEVEL: log.level: "x": want debug, info, warn or error`, "CARDEA_JANUS_WSPORT: no such option (did you mean CARDEA_JANUS_WS_PORT?)"},
+			[]string{`CARDEA_LOG_LEVEL: log.level: "x": want debug, info, warn or error`, "unknown variable CARDEA_JANUS_WSPORT; did you mean CARDEA_JANUS_WS_PORT?"},
 		},
 		{
 			"flags", "", nil,
@@ -220,12 +220,17 @@ func TestFaults(t *testing.T) {
 			},
 		},
 		{
+			"a password for all to read", "events: {kafka: {brokers: ['127.0.0.1:9092', 'kafka.example.org:9092'], mechanism: PLAIN, user: u, password: hush}}\n",
+			nil, nil,
+			[]string{"events.kafka.mechanism: PLAIN would send the password unencrypted: set events.kafka.tls, or allow_plaintext"},
+		},
+		{
 			"events elsewhere", "",
 			[]string{"CARDEA_EVENTS_KAFKA_BATCH=x", "CARDEA_EVENTS_WEBHOOK_UR=x"},
 			[]string{"--events-log-keep", "x"},
 			[]string{
 				`CARDEA_EVENTS_KAFKA_BATCH: events.kafka.batch: "x": want a whole number`,
-				"CARDEA_EVENTS_WEBHOOK_UR: no such option (did you mean CARDEA_EVENTS_WEBHOOK_URL?)",
+				"unknown variable CARDEA_EVENTS_WEBHOOK_UR; did you mean CARDEA_EVENTS_WEBHOOK_URL?",
 				`--events-log-keep: events.log.keep: "x": want a whole number`,
 			},
 		},
@@ -252,6 +257,20 @@ func TestFaults(t *testing.T) {
 				t.Errorf("%T is not Faults", err)
 			}
 		})
+	}
+}
+
+// TestPlaintextPassword takes a password that nobody else will see, or that everybody may.
+func TestPlaintextPassword(t *testing.T) {
+	for _, text := range []string{
+		"brokers: ['127.0.0.1:9092', '[::1]:9092', 'localhost:9092'], mechanism: PLAIN",
+		"brokers: ['192.0.2.1:9092'], mechanism: PLAIN, tls: true",
+		"brokers: ['192.0.2.1:9092'], mechanism: PLAIN, allow_plaintext: true",
+		"brokers: ['192.0.2.1:9092'], mechanism: SCRAM-SHA-512",
+	} {
+		if _, err := Parse("cardea.yaml", []byte("events: {kafka: {user: u, password: p, "+text+"}}\n")); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
 

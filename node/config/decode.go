@@ -116,6 +116,9 @@ func (d *decoder) mapping(file string, n *yaml.Node, v reflect.Value, path strin
 	for key, f := range fields(v) {
 		byKey[key] = f.value
 		keys = append(keys, key)
+		if isSecret(f.value.Type()) {
+			keys = append(keys, key+fileSuffix)
+		}
 	}
 	said := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -130,7 +133,7 @@ func (d *decoder) mapping(file string, n *yaml.Node, v reflect.Value, path strin
 			name, fromFile = key, false
 		}
 		if !known {
-			d.faults.add(source, at, "no such option%s", suggestion(key, keys))
+			d.faults.add(source, "", "%s", unknownKey(path, key, keys))
 			continue
 		}
 		if line, twice := said[name]; twice {
@@ -180,24 +183,21 @@ func (d *decoder) secretFile(source, path string, v reflect.Value, name string) 
 	}
 }
 
-// suggestion returns a hint when one of the known words is close to what was written.
-func suggestion(word string, known []string) string {
-	plain := func(s string) string { return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(s)) }
-	for _, k := range known {
-		if distanceAtMost(plain(word), plain(k), 1) {
-			return fmt.Sprintf(" (did you mean %s?)", k)
+// unknownKey is the fault of a key that its section, at path, does not have. If none of the section's is like it, it may be another's.
+func unknownKey(path, key string, keys []string) string {
+	at := func(key string) string { return strings.TrimPrefix(path+"."+key, ".") }
+	if meant := nearest(key, keys); meant != "" {
+		return unknown("key", at(key), at(meant))
+	}
+	c := Default()
+	var elsewhere []string
+	for _, o := range options(&c) {
+		if o.key == key {
+			elsewhere = append(elsewhere, o.path())
 		}
 	}
-	return ""
-}
-
-// distanceAtMost tells whether a becomes b by inserting, removing or replacing at most n characters.
-func distanceAtMost(a, b string, n int) bool {
-	for a != "" && b != "" && a[0] == b[0] {
-		a, b = a[1:], b[1:]
+	if len(elsewhere) == 1 {
+		return unknown("key", at(key), elsewhere[0])
 	}
-	if a == "" || b == "" {
-		return len(a)+len(b) <= n
-	}
-	return n > 0 && (distanceAtMost(a[1:], b, n-1) || distanceAtMost(a, b[1:], n-1) || distanceAtMost(a[1:], b[1:], n-1))
+	return unknown("key", at(key), "")
 }

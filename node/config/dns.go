@@ -24,8 +24,8 @@ type DNS struct {
 	// questions.
 	TTL time.Duration `yaml:"ttl"`
 	// RateLimit is how many answers a second one network (IPv4: /24, IPv6: /56) gets over UDP, twice that at once; 0 sets no limit.
-	// What is above it comes again over TCP if its source is not forged. A large resolver asks once per TTL for each network of
-	// clients.
+	// What is above it comes again over TCP if its source is not forged, or has a rate of its own if its source shows the cookie that it
+	// was given (RFC 7873). A large resolver asks once per TTL for each network of clients.
 	RateLimit int `yaml:"rate_limit"`
 	// Records lists further records of the zone, as in zone files: '_acme-challenge CNAME edge.acme.example.net.', '@ CAA 0 issue
 	// "ca.example"'. In the environment and on the command line there can be no comma in them.

@@ -21,8 +21,11 @@ type Events struct {
 	Emitter string `yaml:"emitter"`
 	// Label is the key under which user events (joined, left, published, ...) have their object.
 	Label string `yaml:"label"`
-	// StatsPeriod is how often media events tell what flows; 0 never does. Shorter costs processor time for each publisher
-	// and subscriber.
+	// IDs gives Janus's events an id in their JSON, as user events have it, by which a receiver knows one that came before. Off: they
+	// are as Janus's, and Kafka's header "id" has it alone.
+	IDs bool `yaml:"ids"`
+	// StatsPeriod is how often media events tell what flows, and core events how many sessions, handles and PeerConnections there are
+	// if that has changed (unchanged: once a minute); 0 never does. Shorter costs processor time for each publisher and subscriber.
 	StatsPeriod time.Duration `yaml:"stats_period"`
 	// MaxDisk bounds what is kept on disk for all ways together. An event takes about 400 bytes.
 	MaxDisk Size `yaml:"max_disk"`
@@ -72,6 +75,9 @@ type EventsKafka struct {
 	User string `yaml:"user"`
 	// Password is what proves it to the brokers.
 	Password Secret `yaml:"password"`
+	// AllowPlaintext lets PLAIN, which sends the password as it is, do so without tls to brokers that are not on this machine. Whoever
+	// sees the network's packets has the password.
+	AllowPlaintext bool `yaml:"allow_plaintext"`
 }
 
 // EventsWebhook posts events to an HTTP server, at least once, as arrays of up to 100, as Janus's sampleevh does; here with a signature,
@@ -171,7 +177,7 @@ func (c *Config) validateEvents(v *Faults) {
 	e := &c.Events
 	v.eventTypes("events.types", e.Types)
 	v.check(len(e.Emitter) <= 256, "events.emitter", "longer than 256 bytes")
-	reserved := []string{"emitter", "type", "subtype", "timestamp", "session_id", "handle_id", "opaque_id", "room"}
+	reserved := []string{"id", "emitter", "type", "subtype", "timestamp", "session_id", "handle_id", "opaque_id", "room"}
 	v.check(e.Label != "" && len(e.Label) <= 64 && !slices.Contains(reserved, e.Label), "events.label", "%q: want 1 to 64 bytes, and none of an event's own keys", e.Label)
 	v.between("events.stats_period", e.StatsPeriod, 100*time.Millisecond, time.Hour, true)
 	v.check(e.MaxDisk >= 16<<20, "events.max_disk", "%v is less than 16MiB", e.MaxDisk)
@@ -211,5 +217,12 @@ func (c *Config) validateEventsKafka(v *Faults) {
 	v.check(k.TLS || k.CA == "" && k.Certificate == "", "events.kafka.tls", "is off: ca and certificate have no effect")
 	v.check((k.Certificate == "") == (k.Key == ""), "events.kafka", "certificate and key are needed together")
 	v.check(slices.Contains([]string{"", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}, k.Mechanism), "events.kafka.mechanism", "%q: want PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", k.Mechanism)
+	v.check(k.Mechanism != "PLAIN" || k.TLS || k.AllowPlaintext || !slices.ContainsFunc(k.Brokers, isElsewhere), "events.kafka.mechanism", "PLAIN would send the password unencrypted: set events.kafka.tls, or allow_plaintext")
 	v.check((k.Mechanism == "") == (k.User == "") && (k.Mechanism == "") == (k.Password == ""), "events.kafka", "mechanism, user and password are needed together")
+}
+
+// isElsewhere tells whether HOST:PORT is not for certain on this machine.
+func isElsewhere(broker string) bool {
+	host, _, err := net.SplitHostPort(broker)
+	return err == nil && host != "localhost" && !net.ParseIP(host).IsLoopback()
 }

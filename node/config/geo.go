@@ -34,8 +34,9 @@ type Geo struct {
 	Capacity int `yaml:"capacity"`
 	// MediaGain is how much nearer another node must be to a client, by the databases, for the client to have its media there while it
 	// talks to this one: round trip time, beyond what the databases may be wrong. Both nodes' places and the client's must be known, and
-	// the other must take clients. Less brings media nearer to clients that did not ask for the nearest node, and moves some of those that
-	// found it by measuring away from it where the databases are wrong. 0: never.
+	// the other must take clients. Who is connected to this node without a proxy counts as no farther than his packets take, whatever the
+	// databases say. Less brings media nearer to clients that did not ask for the nearest node, and moves more of those that are not where
+	// their addresses are said to be. 0: never.
 	MediaGain time.Duration `yaml:"media_gain"`
 }
 

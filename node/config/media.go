@@ -31,6 +31,9 @@ type Media struct {
 	MinBitrate Bitrate `yaml:"min_bitrate"`
 	// MaxBitrate is the most the estimate for a subscriber rises to.
 	MaxBitrate Bitrate `yaml:"max_bitrate"`
+	// HoldLayers asks simulcast publishers (by REMB) not to send layers that nobody on any node wants. It saves most of their uplink;
+	// who wants such a layer again waits some hundredths of a second for the client to send it.
+	HoldLayers bool `yaml:"hold_layers"`
 }
 
 // TURN is the STUN and TURN server. STUN answers everybody; without users and secrets TURN relays to this node alone, for

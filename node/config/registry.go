@@ -10,7 +10,7 @@ import (
 // server. Calls do not depend on it.
 type Registry struct {
 	// Redis is the URL, redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or unix://PATH. Empty: mesh.redis; without that
-	// there is no registry.
+	// there is no registry. One server, not a Redis Cluster.
 	Redis Secret `yaml:"redis"`
 	// TTL is how long what a node says outlives it. It is written again after a third of that, and when it changes. Shorter is more
 	// writes.

@@ -137,7 +137,7 @@ func (d *decoder) environment(env map[string]string, c *Config) {
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		for _, section := range sections {
 			if strings.HasPrefix(name, section) {
-				d.faults.add(name, "", "no such option%s", suggestion(name, names))
+				d.faults.add("", "", "%s", Unknown("variable", name, names))
 				break
 			}
 		}

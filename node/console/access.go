@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // Access says who may see what is closed.
@@ -78,10 +80,34 @@ func commanding(access func() Access, h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// closed guards a handler; access is asked for each request.
-func closed(access func() Access, h http.Handler) http.Handler {
+// wrongBurst is how many wrong tokens a source may show at once; then it waits, whatever it shows. It is enough for programs whose
+// token was replaced, and nothing for who guesses.
+const wrongBurst = 20
+
+// gate guards handlers; access is asked for each request.
+type gate struct {
+	access func() Access
+	source func(r *http.Request) netip.Addr
+	wrong  *sources
+}
+
+func newGate(access func() Access, source func(r *http.Request) netip.Addr) *gate {
+	return &gate{access: access, source: source, wrong: newSources(wrongBurst)}
+}
+
+// closed guards a handler.
+func (g *gate) closed(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := access()
+		a, now := g.access(), time.Now()
+		shown, right := a.bears(r)
+		if shown {
+			from := g.source(r)
+			if !g.wrong.left(from, now) || !right && !g.wrong.take(from, now) {
+				w.Header().Set("Retry-After", strconv.Itoa(int(sourceEvery/time.Second)))
+				http.Error(w, "too many wrong tokens from this address, wait a moment", http.StatusTooManyRequests)
+				return
+			}
+		}
 		if a.allows(r) {
 			h.ServeHTTP(w, r)
 			return

@@ -19,12 +19,14 @@ type Status struct {
 	Goroutines int        `json:"goroutines"`
 	Sessions   int        `json:"sessions"`
 	Handles    int        `json:"handles"`
-	Peers      int        `json:"peers"`
+	Peers      int        `json:"peers"`     // clients' media transports, those that are connecting included
+	Connected  int        `json:"connected"` // of them, those whose ICE and DTLS are done
 	Streams    int        `json:"streams"`
 	Rooms      int        `json:"rooms"`
-	Nodes      int        `json:"nodes"`    // of the mesh, this one included
-	Draining   int        `json:"draining"` // nodes among them that take no new clients
-	Links      int        `json:"links"`    // to other nodes, from this one
+	Nodes      int        `json:"nodes"`             // of the mesh, this one included
+	Draining   int        `json:"draining"`          // nodes among them that take no new clients
+	Links      int        `json:"links"`             // to other nodes, from this one
+	Leaving    *Leaving   `json:"leaving,omitempty"` // nil: it does not drain
 	Listeners  []Listener `json:"listeners"`
 }
 
@@ -65,10 +67,11 @@ type Room struct {
 	Private       bool   `json:"private,omitempty"`
 	Participants  int    `json:"participants"` // on all nodes
 	MaxPublishers int    `json:"max_publishers"`
-	Here          bool   `json:"here"`             // somebody on this node has to do with it; else the next two are not known
-	Publishers    int    `json:"publishers"`       // on all nodes
-	Subscribers   int    `json:"subscribers"`      // on this node
-	Keeper        string `json:"keeper,omitempty"` // id of the node where it is known who is in the room
+	Here          bool   `json:"here"`              // somebody on this node has to do with it
+	Publishers    int    `json:"publishers"`        // on all nodes
+	Subscribers   int    `json:"subscribers"`       // handles that subscribe to its streams, on all nodes
+	Partial       bool   `json:"partial,omitempty"` // not all nodes have told of these two: there may be more
+	Keeper        string `json:"keeper,omitempty"`  // id of the node where it is known who is in the room
 }
 
 // Page is what the page must know to make a call.
@@ -82,7 +85,7 @@ type Page struct {
 	AdminKey  bool   `json:"admin_key"`  // rooms can be made only with a key
 	APISecret bool   `json:"api_secret"` // requests need a secret
 
-	// Hosts are those of other nodes, to which the page may move.
+	// Hosts are those of the nodes to which the page may move, this one first.
 	Hosts func() []string `json:"-"`
 
 	// ICEServers is how a browser that cannot reach the node directly may relay to it, and to nothing else. Filled in for

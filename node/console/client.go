@@ -78,7 +78,7 @@ func (c Client) do(ctx context.Context, method, path string, content []byte, int
 	}
 	if resp.StatusCode != http.StatusOK {
 		line, _, _ := strings.Cut(string(body), "\n")
-		return fmt.Errorf("%s answers %s: %.200s", c.URL, resp.Status, line)
+		return fmt.Errorf("%s answers %s: %.1000s", c.URL, resp.Status, line)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return fmt.Errorf("%s answers what is not of this version: %w", c.URL, err)

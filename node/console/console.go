@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +16,9 @@ import (
 
 // Config is what the console shows and to whom. Functions are called for every request, from many goroutines.
 type Config struct {
-	Access  func() Access                                  // asked for each request, since it may change
+	Access func() Access // asked for each request, since it may change
+	// Client tells whose a request is, where that is not whose connection it came by; nil: it always is. Limits count by it.
+	Client  func(r *http.Request) netip.Addr
 	Page    *Page                                          // nil: no page
 	Metrics http.Handler                                   // of /metrics
 	Ready   func() error                                   // nil when new clients are welcome
@@ -41,6 +44,11 @@ var web embed.FS
 
 // New returns the console's handler.
 func New(cfg Config) http.Handler {
+	source := cfg.Client
+	if source == nil {
+		source = peer
+	}
+	gate := newGate(cfg.Access, source)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -64,13 +72,13 @@ func New(cfg Config) http.Handler {
 		}
 		answer(w, p)
 	})
-	guarded := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, closed(cfg.Access, h)) }
+	guarded := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, gate.closed(h)) }
 	guarded("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, cfg.Status()) })
 	handleRooms(guarded, cfg.Rooms)
 	if cfg.Room != nil {
 		handleRoom(guarded, cfg.Room)
 	}
-	newOperators(cfg.Operator).handle(guarded)
+	newOperators(cfg.Operator, source).handle(guarded)
 	handleQuality(mux, guarded, cfg.Quality)
 	if cfg.Mesh != nil {
 		cfg.Mesh.handle(guarded, func(pattern string, h http.HandlerFunc) { guarded(pattern, commanding(cfg.Access, h)) })
@@ -80,10 +88,10 @@ func New(cfg Config) http.Handler {
 	guarded("GET /debug/pprof/profile", pprof.Profile)
 	guarded("GET /debug/pprof/trace", pprof.Trace)
 	if cfg.Page != nil {
-		minting := newSources(mintEvery, mintBurst)
+		minting := newSources(mintBurst)
 		mux.HandleFunc("GET /api/v1/page", func(w http.ResponseWriter, r *http.Request) {
 			p := *cfg.Page
-			if cfg.ICEServers != nil && minting.take(r.RemoteAddr, time.Now()) {
+			if cfg.ICEServers != nil && minting.take(source(r), time.Now()) {
 				p.ICEServers = cfg.ICEServers(hostOf(r.Host))
 			}
 			answer(w, p)
@@ -96,7 +104,7 @@ func New(cfg Config) http.Handler {
 // maxHosts bounds the header that names other nodes; a page that would move to one beyond stays where it is.
 const maxHosts = 64
 
-// elsewhere lets the page go on at other nodes when its own goes.
+// elsewhere lets the page see how far nodes are, and go on at another when its own goes.
 func elsewhere(hosts []string) string {
 	var b strings.Builder
 	for _, h := range hosts[:min(len(hosts), maxHosts)] {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -73,6 +74,75 @@ func TestAccess(t *testing.T) {
 	if (Access{}).allows(r) {
 		t.Error("an empty token is taken when none is configured")
 	}
+}
+
+// TestGuessingTheToken has a source show a few wrong tokens and no more: after them not even the right one opens, for a while. Those who show
+// none, and other sources, do not notice; of clients of a trusted proxy each is a source.
+func TestGuessingTheToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.Client = func(r *http.Request) netip.Addr {
+			if a, err := netip.ParseAddr(r.Header.Get("X-Forwarded-For")); err == nil {
+				return a
+			}
+			return peer(r)
+		}
+		h := New(cfg)
+		ask := func(remote, token, forwarded string) int {
+			r := httptest.NewRequest(http.MethodGet, "/api/v1/status", nil)
+			r.RemoteAddr, r.Host = remote, "127.0.0.1"
+			if token != "" {
+				r.Header.Set("Authorization", "Bearer "+token)
+			}
+			if forwarded != "" {
+				r.Header.Set("X-Forwarded-For", forwarded)
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			return w.Code
+		}
+		guess := func(remote, forwarded string) (compared int) {
+			for range 100 {
+				switch code := ask(remote, "guess", forwarded); code {
+				case http.StatusUnauthorized:
+					compared++
+				case http.StatusTooManyRequests:
+				default:
+					t.Fatalf("a guess: %d", code)
+				}
+			}
+			return compared
+		}
+		if n := guess("192.0.2.1:1", ""); n != wrongBurst {
+			t.Errorf("%d guesses were compared", n)
+		}
+		if n := guess("127.0.0.1:1", "198.51.100.1"); n != wrongBurst {
+			t.Errorf("%d guesses by way of a proxy were compared", n)
+		}
+		for _, tt := range []struct {
+			what, remote, token, forwarded string
+			want                           int
+		}{
+			{"the right one after too many", "192.0.2.1:2", "secret", "", http.StatusTooManyRequests},
+			{"another source", "192.0.2.2:1", "secret", "", http.StatusOK},
+			{"another one by that proxy", "127.0.0.1:1", "secret", "198.51.100.2", http.StatusOK},
+			{"without a token", "192.0.2.1:1", "", "", http.StatusUnauthorized},
+			{"from here", "127.0.0.1:1", "", "", http.StatusOK},
+		} {
+			if code := ask(tt.remote, tt.token, tt.forwarded); code != tt.want {
+				t.Errorf("%s: %d, not %d", tt.what, code, tt.want)
+			}
+		}
+		time.Sleep(sourceEvery)
+		if code := ask("192.0.2.1:1", "secret", ""); code != http.StatusOK {
+			t.Errorf("a while later: %d", code)
+		}
+		for range 10 * wrongBurst { // who has it is not counted
+			if code := ask("192.0.2.9:1", "secret", ""); code != http.StatusOK {
+				t.Fatalf("the right one: %d", code)
+			}
+		}
+	})
 }
 
 // TestOpenAndClosed asks for every path as a stranger and as somebody allowed.

@@ -21,6 +21,8 @@
 //	POST /api/v1/operator/kick               {"plugin", "room", "participant"}                 closed, with that cookie
 //	POST /api/v1/invitations                 an invitation [InviteRequest] [Invited]           closed, by address
 //	POST /api/v1/drain                       has a node end [DrainRequest] [Drained]           closed, by address
+//	POST /api/v1/expel                       ends a node's membership [ExpelRequest]
+//	                                         [Expulsion]                                       closed, by address
 //	POST /api/v1/keys/rotate                 new gossip keys                                   closed, by address
 //	GET /metrics                             Prometheus                                        closed
 //	GET /debug/pprof/                        profiles of the running program                   closed
@@ -29,7 +31,8 @@
 // whatever address the proxy has. Requests from loopback must name the host by its address or as localhost, so that no
 // web page gets at them by pointing its own name to 127.0.0.1; by address means that this holds from everywhere, but with
 // the token. POSTs must be JSON and must not come from a page of another origin. A session id is as good as a token: 53 random
-// bits that only the session's client knows, and that no answer here has. What an operator may do needs the password as well, whose attempts are few for each source and
+// bits that only the session's client knows, and that no answer here has. A source that shows too many wrong tokens waits before it is listened to
+// again. What an operator may do needs the password as well, whose attempts are few for each source and
 // for all together; its cookie (SameSite=Strict, no script reads it) is known to this process alone and ends with it. The TURN credentials of the page are worth little: they expire after minutes, lead to this
 // node's media and nowhere else, and are made for each source at a bounded rate; beyond it the page does without.
 package console

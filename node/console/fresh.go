@@ -9,6 +9,22 @@ import (
 // gatherTime bounds how long the mesh may be asked for one answer.
 const gatherTime = 5 * time.Second
 
+// turns bounds how many questions to the mesh are under way whose answers are not kept.
+type turns chan struct{}
+
+// gatherings is how many that are.
+const gatherings = 8
+
+// take waits for one; the caller gives it back. It fails only with the context.
+func (t turns) take(ctx context.Context) (back func(), err error) {
+	select {
+	case t <- struct{}{}:
+		return func() { <-t }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // fresh keeps an answer for a while that takes many to give: those who ask meanwhile get the same. Its fields are set once, the
 // zero value of the others is ready.
 type fresh[T any] struct {

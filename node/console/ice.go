@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"time"
 )
 
 // ICEServer is a TURN server as browsers take it (W3C RTCIceServer), with credentials that soon expire.
@@ -43,9 +42,6 @@ func bracketed(host string) string {
 	return host
 }
 
-// What one source may have minted: a page asks when it opens and when a connection needs a relay, many tabs of one
-// office at once.
-const (
-	mintEvery = 10 * time.Second
-	mintBurst = 30
-)
+// mintBurst is how many credentials one source may have minted at once: a page asks when it opens and when a connection needs a
+// relay, many tabs of one office at once.
+const mintBurst = 30

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -70,21 +71,25 @@ func TestSources(t *testing.T) {
 }
 
 func TestSourcesIsBounded(t *testing.T) {
-	m := newSources(mintEvery, mintBurst)
+	m := newSources(mintBurst)
 	now := time.Now()
 	for i := range 4 * sourceBuckets {
-		m.take(fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255, i&255), now)
+		m.take(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
 	}
 	if len(m.buckets) > sourceBuckets {
 		t.Errorf("%d buckets", len(m.buckets))
 	}
-	if m.take("nobody", now) {
+	if m.take(netip.Addr{}, now) || m.left(netip.Addr{}, now) {
 		t.Error("a source without an address is served")
 	}
+	m = newSources(mintBurst) // the others may share its bucket
+	one := netip.MustParseAddr("192.0.2.9")
 	for range mintBurst {
-		m.take("192.0.2.9:1", now)
+		if !m.left(one, now) || !m.take(one, now) {
+			t.Error("nothing is left")
+		}
 	}
-	if m.take("192.0.2.9:1", now) || !m.take("192.0.2.9:1", now.Add(2*mintEvery)) {
+	if m.left(one, now) || m.take(one, now) || !m.take(one, now.Add(2*sourceEvery)) {
 		t.Error("the rate does not refill")
 	}
 }

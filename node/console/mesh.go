@@ -15,6 +15,7 @@ type Mesh struct {
 	Invite     func(ctx context.Context, r InviteRequest) (invitation string, err error)
 	RotateKeys func(ctx context.Context) error
 	Drain      func(ctx context.Context, r DrainRequest) (Drained, error)
+	Expel      func(ctx context.Context, r ExpelRequest) (Expulsion, error)
 	Overview   func(ctx context.Context) Overview // it asks the other nodes; nil: there is none
 }
 
@@ -27,6 +28,8 @@ type MeshNodes struct {
 type MeshNode struct {
 	ID        string    `json:"id"`
 	Name      string    `json:"name"`
+	Label     string    `json:"label"` // the name as people read it, with the beginning of the id where others have it too [NameNodes]
+	Short     string    `json:"short"` // the same where there is little room
 	Region    string    `json:"region,omitempty"`
 	Version   string    `json:"version"`
 	State     string    `json:"state"`     // "ready" or "draining"
@@ -114,6 +117,7 @@ func (m *Mesh) handle(closed, commanding func(pattern string, h http.HandlerFunc
 		return struct{}{}, m.RotateKeys(r.Context())
 	}))
 	handleDrain(commanding, m.Drain)
+	handleExpel(commanding, m.Expel)
 	if m.Overview != nil {
 		handleOverview(closed, m.Overview)
 	}

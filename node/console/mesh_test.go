@@ -29,6 +29,12 @@ func meshConfig(asked *[]InviteRequest) Config {
 			return "cardea_x", nil
 		},
 		RotateKeys: func(context.Context) error { return nil },
+		Expel: func(_ context.Context, r ExpelRequest) (Expulsion, error) {
+			if r.Node == "a" {
+				return Expulsion{}, errors.New("not itself")
+			}
+			return Expulsion{ID: r.Node, There: true}, nil
+		},
 	}
 	return cfg
 }
@@ -58,6 +64,11 @@ func TestMeshAccess(t *testing.T) {
 		{"for too long", "POST", "/api/v1/invitations", "127.0.0.1:1", nil, `{"ttl_seconds": -1}`, 400, "ttl_seconds: want"},
 		{"too long", "POST", "/api/v1/invitations", "127.0.0.1:1", nil, strings.Repeat(" ", 5000) + "{}", 413, ""},
 		{"what the node cannot do", "POST", "/api/v1/invitations", "127.0.0.1:1", nil, `{"authority": true}`, 409, "does not hold"},
+		{"expel", "POST", "/api/v1/expel", "127.0.0.1:1", nil, `{"node": "b"}`, 200, `"id":"b"`},
+		{"expel itself", "POST", "/api/v1/expel", "127.0.0.1:1", nil, `{"node": "a"}`, 409, "not itself"},
+		{"expel nobody", "POST", "/api/v1/expel", "127.0.0.1:1", nil, `{}`, 400, "which one"},
+		{"a stranger expels", "POST", "/api/v1/expel", "192.0.2.1:1", nil, `{"node": "b"}`, 401, ""},
+		{"a page of another origin expels", "POST", "/api/v1/expel", "127.0.0.1:1", map[string]string{"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}, `{"node": "b"}`, 403, ""},
 		{"rotate", "POST", "/api/v1/keys/rotate", "127.0.0.1:1", nil, "{}", 200, "{}"},
 	}
 	for _, tt := range tests {

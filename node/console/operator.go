@@ -12,6 +12,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -43,9 +44,8 @@ const (
 	operatorTime   = 8 * time.Hour // a working day
 	maxOperators   = 64            // who shows the password in one more place ends the oldest
 
-	// A source may try a password each loginEvery, loginBurst at once; and all sources together loginTotal a second, so that many of
-	// them are no way around it. An operator who mistypes notices neither.
-	loginEvery = 10 * time.Second
+	// A source may try loginBurst passwords at once; and all sources together loginTotal a second, so that many of them are no way
+	// around it. An operator who mistypes notices neither.
 	loginBurst = 5
 	loginTotal = 2
 )
@@ -53,6 +53,7 @@ const (
 // operators are those who have shown the password.
 type operators struct {
 	cfg      Operator
+	source   func(r *http.Request) netip.Addr
 	attempts *sources
 	all      *rate.Limiter
 
@@ -60,16 +61,16 @@ type operators struct {
 	seen map[[sha256.Size]byte]time.Time // when each's time is over, by the hash of what its cookie says; at most maxOperators
 }
 
-func newOperators(cfg Operator) *operators {
+func newOperators(cfg Operator, source func(r *http.Request) netip.Addr) *operators {
 	return &operators{
-		cfg: cfg, attempts: newSources(loginEvery, loginBurst), all: rate.NewLimiter(loginTotal, 4*loginBurst),
+		cfg: cfg, source: source, attempts: newSources(loginBurst), all: rate.NewLimiter(loginTotal, 4*loginBurst),
 		seen: make(map[[sha256.Size]byte]time.Time),
 	}
 }
 
 // login compares a password, and returns what the cookie shall say.
-func (o *operators) login(remote, password string, now time.Time) (string, error) {
-	if !o.attempts.take(remote, now) || !o.all.AllowN(now, 1) {
+func (o *operators) login(from netip.Addr, password string, now time.Time) (string, error) {
+	if !o.attempts.take(from, now) || !o.all.AllowN(now, 1) {
 		return "", errTooOften
 	}
 	got, want := sha256.Sum256([]byte(password)), sha256.Sum256([]byte(o.cfg.Password))
@@ -156,7 +157,7 @@ func (o *operators) handle(closed func(pattern string, h http.HandlerFunc)) {
 		if err := read(body, &q); err != nil {
 			return nil, err
 		}
-		text, err := o.login(r.RemoteAddr, q.Password, time.Now())
+		text, err := o.login(o.source(r), q.Password, time.Now())
 		if err != nil {
 			return nil, err
 		}

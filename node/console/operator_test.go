@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -128,11 +129,11 @@ func TestNoPassword(t *testing.T) {
 
 // TestGuessing has a source try a few passwords and no more, and all sources together not many.
 func TestGuessing(t *testing.T) {
-	o := newOperators(Operator{Password: testPassword})
+	o := newOperators(Operator{Password: testPassword}, peer)
 	now := time.Now()
-	compared := func(remote string, n int) (c int) {
+	compared := func(from netip.Addr, n int) (c int) {
 		for range n {
-			if _, err := o.login(remote, "guess", now); errors.Is(err, errPassword) {
+			if _, err := o.login(from, "guess", now); errors.Is(err, errPassword) {
 				c++
 			} else if !errors.Is(err, errTooOften) {
 				t.Fatal(err)
@@ -140,48 +141,48 @@ func TestGuessing(t *testing.T) {
 		}
 		return c
 	}
-	if c := compared("192.0.2.1:1", 1000); c != loginBurst {
+	if c := compared(netip.MustParseAddr("192.0.2.1"), 1000); c != loginBurst {
 		t.Errorf("%d guesses of one source were compared", c)
 	}
-	if _, err := o.login("192.0.2.1:2", testPassword, now); !errors.Is(err, errTooOften) {
+	if _, err := o.login(netip.MustParseAddr("192.0.2.1"), testPassword, now); !errors.Is(err, errTooOften) {
 		t.Errorf("the right one, too often: %v", err)
 	}
 	total := 0
 	for i := range 1000 {
-		total += compared(fmt.Sprintf("198.51.%d.%d:1", i/250, i%250), 1)
+		total += compared(netip.AddrFrom4([4]byte{198, 51, byte(i / 250), byte(i % 250)}), 1)
 	}
 	if total > 4*loginBurst {
 		t.Errorf("%d guesses of many sources were compared", total)
 	}
 	now = now.Add(time.Hour)
-	if _, err := o.login("192.0.2.1:3", testPassword, now); err != nil {
+	if _, err := o.login(netip.MustParseAddr("192.0.2.1"), testPassword, now); err != nil {
 		t.Errorf("later: %v", err)
 	}
 }
 
 // TestOperatorsEnd has a cookie be worth nothing after its time, and the oldest go when there are too many.
 func TestOperatorsEnd(t *testing.T) {
-	o := newOperators(Operator{Password: testPassword})
+	o := newOperators(Operator{Password: testPassword}, peer)
 	now := time.Now()
 	request := func(value string) *http.Request {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.AddCookie(&http.Cookie{Name: operatorCookie, Value: value})
 		return r
 	}
-	first, err := o.login("192.0.2.1:1", testPassword, now)
+	first, err := o.login(netip.MustParseAddr("192.0.2.1"), testPassword, now)
 	if err != nil || !o.in(request(first), now.Add(operatorTime-time.Second)) || o.in(request(first), now.Add(operatorTime)) {
 		t.Fatalf("the first: %v", err)
 	}
 	for i := range maxOperators {
 		now = now.Add(time.Minute)
-		if _, err := o.login(fmt.Sprintf("192.0.2.%d:1", i), testPassword, now); err != nil {
+		if _, err := o.login(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), testPassword, now); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if len(o.seen) != maxOperators || o.in(request(first), now) {
 		t.Errorf("%d are signed in, the first of them: %v", len(o.seen), o.in(request(first), now))
 	}
-	o.login("203.0.113.1:1", testPassword, now.Add(2*operatorTime)) //nolint:errcheck // it is about the others
+	o.login(netip.MustParseAddr("203.0.113.1"), testPassword, now.Add(2*operatorTime)) //nolint:errcheck // it is about the others
 	if len(o.seen) != 1 {
 		t.Errorf("%d are kept whose time is over", len(o.seen)-1)
 	}

@@ -36,6 +36,8 @@ type Figures struct {
 	Peers    int `json:"peers"`    // clients' media transports
 	Streams  int `json:"streams"`  // published there, or coming from elsewhere
 	Rooms    int `json:"rooms"`    // that somebody there has to do with
+	// Leaving is how far it is with draining; nil: it does not.
+	Leaving *Leaving `json:"leaving,omitempty"`
 }
 
 // OverviewLink is the link of two nodes, named by their places in the list. Loss is a share of packets before repair.
@@ -68,9 +70,12 @@ func NewOverview(now time.Time, nodes []OverviewNode, reports []LinkReport) Over
 	nodes = slices.Clone(nodes)
 	slices.SortFunc(nodes, func(a, b OverviewNode) int { return cmp.Compare(a.ID, b.ID) })
 	at := make(map[string]int, len(nodes))
+	named := make([]*MeshNode, 0, len(nodes))
 	for i := range nodes {
 		at[nodes[i].ID] = i
+		named = append(named, &nodes[i].MeshNode)
 	}
+	NameNodes(named)
 	type pair struct{ a, b int }
 	links := make(map[pair]*OverviewLink)
 	for _, r := range reports {

@@ -78,6 +78,7 @@ const (
 
 // handleRoom adds what is known of one room to the API.
 func handleRoom(closed func(pattern string, h http.HandlerFunc), view func(ctx context.Context, plugin, room string, p ParticipantRange) (RoomView, bool)) {
+	asking := make(turns, gatherings)
 	closed("GET /api/v1/room", func(w http.ResponseWriter, r *http.Request) {
 		v := r.URL.Query()
 		p := ParticipantRange{Search: strings.ToLower(strings.TrimSpace(v.Get("search"))), Limit: defaultParticipantLimit}
@@ -99,7 +100,15 @@ func handleRoom(closed func(pattern string, h http.HandlerFunc), view func(ctx c
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), gatherTime)
 		defer cancel()
-		answered, ok := view(ctx, v.Get("plugin"), v.Get("room"), p)
+		back, err := asking.take(ctx)
+		if err != nil {
+			http.Error(w, "too many ask, wait a moment", http.StatusServiceUnavailable)
+			return
+		}
+		answered, ok := func() (RoomView, bool) {
+			defer back()
+			return view(ctx, v.Get("plugin"), v.Get("room"), p)
+		}()
 		if !ok {
 			http.Error(w, "no such room", http.StatusNotFound)
 			return

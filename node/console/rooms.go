@@ -118,6 +118,7 @@ const roomsAge = 5 * time.Second
 // handleRooms adds the list of rooms to the API.
 func handleRooms(closed func(pattern string, h http.HandlerFunc), list func(context.Context) []Room) {
 	kept := fresh[[]Room]{age: roomsAge, load: list}
+	asking := make(turns, gatherings)
 	closed("GET /api/v1/rooms", func(w http.ResponseWriter, r *http.Request) {
 		q, paged, err := readRoomQuery(r.URL.Query())
 		if err != nil {
@@ -125,7 +126,15 @@ func handleRooms(closed func(pattern string, h http.HandlerFunc), list func(cont
 			return
 		}
 		if !paged {
-			answer(w, Rooms{list(r.Context())})
+			back, err := asking.take(r.Context())
+			if err != nil {
+				return // whoever asked is gone
+			}
+			all := func() []Room {
+				defer back() // before who reads slowly has read it all
+				return list(r.Context())
+			}()
+			answer(w, Rooms{all})
 			return
 		}
 		all, err := kept.get(r.Context())

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -48,6 +49,24 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("prepare %s: %w", path, err)
 	}
 	return &Store{db: db}, nil
+}
+
+// Check tells why the store in a directory, if there is one, cannot be opened. It writes nothing, and what another process has open is fine.
+func Check(dir string) error {
+	path := filepath.Join(dir, File)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Millisecond})
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil
+	case err != nil:
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	return db.Close()
 }
 
 // Close closes the store.

@@ -1,10 +1,11 @@
 // What the node answers.
 
-// Closed says that the node does not tell us: `token` says that it would with one.
+// Closed says that the node does not tell us: `token` says that it would with one, `wrong` that what we showed is not it.
 export class Closed extends Error {
-  constructor(token) {
+  constructor(token, wrong = false) {
     super('The node tells its state to its operators only.');
     this.token = token;
+    this.wrong = wrong;
   }
 }
 
@@ -16,17 +17,23 @@ export const token = {
   set: text => sessionStorage.setItem(key, text),
 };
 
-async function ask(path, options = {}) {
+const patience = 15_000; // milliseconds: a node that says nothing for so long is not waited for
+
+async function ask(path, { signal, ...options } = {}) {
   const headers = { ...options.headers };
-  if (token.get()) headers.Authorization = `Bearer ${token.get()}`;
+  const shown = token.get();
+  if (shown) headers.Authorization = `Bearer ${shown}`;
   let reply;
   try {
-    reply = await fetch(new URL(path, root), { cache: 'no-store', ...options, headers });
+    const late = AbortSignal.timeout(patience);
+    reply = await fetch(new URL(path, root), { cache: 'no-store', ...options, headers, signal: signal ? AbortSignal.any([signal, late]) : late });
   } catch (err) {
-    if (err.name === 'AbortError') throw err;
-    throw new Error('The node cannot be reached just now.');
+    throw unreachable(err);
   }
-  if (reply.status === 401) throw new Closed(true);
+  if (reply.status === 401) {
+    if (shown && shown === token.get()) token.set(''); // it is not shown again: wrong ones are counted
+    throw new Closed(true, shown !== '');
+  }
   if (!reply.ok) {
     const text = (await reply.text()).trim();
     if (reply.status === 403 && !options.method) throw new Closed(false);
@@ -34,8 +41,10 @@ async function ask(path, options = {}) {
     err.status = reply.status;
     throw err;
   }
-  return reply.json();
+  return reply.json().catch(err => { throw unreachable(err); });
 }
+
+const unreachable = err => (err.name === 'AbortError' ? err : new Error('The node cannot be reached just now.'));
 
 const query = values => `?${new URLSearchParams(Object.entries(values).filter(([, v]) => v !== '' && v !== undefined))}`;
 

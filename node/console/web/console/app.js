@@ -19,13 +19,16 @@ const room = new RoomPage(operator, failed);
 let seen = null; // the last overview
 let taken = 0; // when it came
 let trouble = '';
+let wrong = false; // what was shown is not the token
+let shut = false; // nothing may be seen
 
-// The mesh is asked for on every page but the list of rooms, which needs nodes' names only.
+// The mesh is asked for on every page: the list of rooms needs its nodes' names.
 const poll = new Poll(async signal => {
   try {
     const o = await overview(signal);
     const began = performance.now();
     trouble = '';
+    wrong = false;
     taken = began;
     seen = o;
     reopen();
@@ -53,9 +56,10 @@ function failed(err) {
     live();
     return;
   }
+  shut = true;
   for (const page of ['mesh', 'rooms', 'room']) $(page).hidden = true;
   $('closed').hidden = false;
-  const wrong = err.token && token.get() !== '';
+  wrong ||= err.wrong;
   write($('closed-text'), wrong ? 'That is not the token.' : err.token
     ? 'What the nodes do is shown to the networks of console.allowed and to bearers of console.token.'
     : 'What the nodes do is shown to the networks of console.allowed only.');
@@ -63,7 +67,8 @@ function failed(err) {
 }
 
 function reopen() {
-  if ($('closed').hidden) return;
+  if (!shut) return;
+  shut = false;
   operator.ask();
   route();
 }
@@ -78,6 +83,7 @@ function live() {
 setInterval(live, every);
 
 function route() {
+  if (shut) return;
   const [what, ...rest] = location.hash.replace(/^#\/?/, '').split('/').map(part => {
     try {
       return decodeURIComponent(part);

@@ -13,6 +13,7 @@ const bandwidth = 1000; // bits/s from which a link carries something
 export class MapView extends EventTarget {
   #root;
   #world;
+  #controls; // which cover a part of the map; null where there are none
   #lines = new Map(); // path elements by what is drawn with them
   #marks;
   #elements = new Map(); // marks by key
@@ -38,6 +39,7 @@ export class MapView extends EventTarget {
     this.#marks = svg('g');
     this.#root.append(this.#world, this.#marks);
     element.append(this.#root);
+    this.#controls = element.querySelector('.zoom');
     new ResizeObserver(([{ contentRect }]) => this.#resize(contentRect.width, contentRect.height)).observe(element);
     this.#listen();
   }
@@ -85,9 +87,9 @@ export class MapView extends EventTarget {
   // aim has everything in sight, with some water around it.
   #aim() {
     const { w, h } = this.#size;
-    const { nodes, only } = this.#state;
-    if (!w || nodes.length === 0) return;
+    const { only } = this.#state;
     const shown = this.#places.filter((_, i) => !only || only.has(i)).map(p => project(p.lat, p.lon));
+    if (!w || shown.length === 0) return;
     const xs = shown.map(p => p[0]), ys = shown.map(p => p[1]);
     let [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
     if (!only && this.known && x1 - x0 > width / 2) [x0, x1, y0, y1] = [8, width - 22, 4, height - 8];
@@ -213,10 +215,14 @@ export class MapView extends EventTarget {
     }
   }
 
-  // space returns a function that finds the side of a mark where a name of that length covers no mark and no other name: 1 to the
-  // right, -1 to the left, 0 for none.
+  // space returns a function that finds the side of a mark where a name of that length covers no mark, no button and no other name: 1 to
+  // the right, -1 to the left, 0 for none.
   #space(groups) {
     const taken = groups.map(g => ({ x0: g.x - 10, x1: g.x + 10, y0: g.y - 10, y1: g.y + 10 }));
+    if (this.#controls) {
+      const { offsetLeft: x, offsetTop: y, offsetWidth: w, offsetHeight: h } = this.#controls;
+      taken.push({ x0: x, x1: x + w, y0: y, y1: y + h });
+    }
     return (x, y, length, from) => {
       for (const side of [1, -1]) {
         const [x0, x1] = side > 0 ? [x + from, x + from + length] : [x - from - length, x - from];
@@ -325,10 +331,10 @@ export class MapView extends EventTarget {
   }
 }
 
-export const nameOf = node => node.name || node.id.slice(0, 8);
-
-// shortName is the first part of a host's name: the others of a mesh are the same, as a rule. Addresses stay whole.
-export const shortName = node => (/^[\d.]+$/.test(nameOf(node)) ? nameOf(node) : nameOf(node).split('.')[0]);
+// nameOf and shortName are what people read for a node, long and short. The node that was asked decides them, so that no two nodes read
+// the same.
+export const nameOf = node => node.label;
+export const shortName = node => node.short;
 
 // legend are the steps of the colours, as [verdict, words].
 export const legend = {

@@ -8,6 +8,8 @@ import { lossOf, ofDelay, ofLink, ofLoad, ofLoss, ofNode, words } from './verdic
 
 const most = 12; // links in the panel
 
+const counted = (n, what) => `${count(n)} ${what}${n === 1 ? '' : 's'}`;
+
 export class MeshPage {
   #operator;
   #map = new MapView($('map'));
@@ -88,7 +90,7 @@ export class MeshPage {
     const is = state => nodes.filter(n => ofNode(n) === state).length;
     const bad = links.filter(l => ofLink(l, 'loss') === 'bad').length, fair = links.filter(l => ofLink(l, 'loss') === 'fair').length;
     const loads = nodes.map(n => n.load).sort((a, b) => a - b);
-    const rate = links.reduce((n, l) => n + l.rate, 0);
+    const rate = links.reduce((n, l) => n + l.rate, 0), used = links.filter(l => l.rate >= 1000).length;
     const versions = new Set(nodes.map(n => n.version)).size;
     const list = (...parts) => parts.filter(Boolean).join(', ');
     const tile = (value, what, note, verdict = '') => ({ value, what, note, verdict });
@@ -97,8 +99,8 @@ export class MeshPage {
         is('silent') && `${is('silent')} silent`, is('leaving') && `${is('leaving')} draining`, is('bad') && `${is('bad')} full`,
       ) || 'all ready', is('silent') || is('bad') ? 'bad' : is('leaving') ? 'fair' : 'good'),
       tile(count(links.length + more), links.length + more === 1 ? 'link' : 'links', list(bad && `${bad} bad`, fair && `${fair} fair`) || 'all good', bad ? 'bad' : fair ? 'fair' : 'good'),
-      tile(bits(rate), 'between nodes', `${links.filter(l => l.rate >= 1000).length} links in use`),
-      tile(count(sum('peers')), 'clients', `${count(sum('streams'))} streams`),
+      tile(bits(rate), 'between nodes', used === 1 ? '1 link in use' : `${used} links in use`),
+      tile(count(sum('peers')), sum('peers') === 1 ? 'client' : 'clients', counted(sum('streams'), 'stream')),
       tile(percent(loads[loads.length >> 1] ?? 0), 'load, median', `highest ${percent(loads.at(-1) ?? 0)}`, ofLoad(loads.at(-1) ?? 0)),
       tile(count(versions), versions === 1 ? 'version' : 'versions', [...new Set(nodes.map(n => n.version))].sort().slice(-2).join(', ')),
     ];
@@ -164,7 +166,7 @@ export class MeshPage {
       make('div', { class: 'counts' }, ...figures.map(([what, n]) => make('div', {}, make('b', {}, count(n)), make('span', {}, what)))),
       make('dl', { class: 'facts' }, ...[
         ['Load', percent(node.load)], ['Roles', node.planes.join(', ')], ...(node.rtt_ms !== undefined ? [['Round trip from here', milliseconds(node.rtt_ms)]] : []),
-        ['Up for', since(node.started)], ...(node.addresses ? [['Address', node.addresses[0]]] : []), ['Id', node.id],
+        ['Up for', since(node.started)], ...(node.addresses?.length ? [['Address', node.addresses[0]]] : []), ...leavingFacts(node), ['Id', node.id],
       ].flatMap(([k, v]) => [make('dt', {}, k), make('dd', {}, v)])),
       make('h3', {}, near.length === 0 ? 'No links' : near.length === 1 ? '1 link' : `${near.length} links`),
       make('ul', { class: 'links' }, ...near.slice(0, 40).map(l => this.#linkRow(l, index))),
@@ -188,12 +190,12 @@ export class MeshPage {
   #row() {
     const cell = (className, label, ...children) => make('td', { class: className, 'data-label': label }, ...children);
     const link = make('a', {}), notes = make('span', { class: 'notes' });
-    const dot = make('span'), state = make('span');
+    const dot = make('span'), state = make('span'), leaving = make('span', { class: 'notes' });
     const meter = make('meter', { min: 0, max: 1, low: 0.7, high: 0.9, optimum: 0 }), load = make('span', { class: 'figure' });
     const peers = cell('number', 'Clients'), streams = cell('number', 'Streams'), links = cell('number', 'Links'), loss = cell('number', 'Worst loss');
     const rtt = cell('number', 'From here'), up = cell('number', 'Up for');
     const button = make('button', { type: 'button', class: 'small' });
-    const element = make('tr', {}, make('th', { scope: 'row' }, link, notes), cell('state', 'State', dot, state), cell('load', 'Load', meter, load),
+    const element = make('tr', {}, make('th', { scope: 'row' }, link, notes), cell('state', 'State', dot, state, leaving), cell('load', 'Load', meter, load),
       peers, streams, links, loss, rtt, up, make('td', { class: 'act' }, button));
     let node = null;
     button.addEventListener('click', () => this.#drain(node));
@@ -206,6 +208,7 @@ export class MeshPage {
         write(notes, [node.self && 'this node', node.region, node.version].filter(Boolean).join(' · '));
         set(dot, 'class', `dot ${ofNode(node)}`);
         write(state, stateOf(node));
+        write(leaving, node.figures?.leaving ? `waits for ${waitingOf(node.figures.leaving)}` : '');
         if (meter.value !== node.load) meter.value = node.load;
         set(meter, 'aria-label', `Load of ${nameOf(node)}`);
         write(load, percent(node.load));
@@ -231,7 +234,7 @@ export class MeshPage {
       act: () => api.drain(node.id, true), done: `${name} takes new clients again.`,
     } : {
       title: `Drain ${name}?`, label: 'Drain',
-      text: `It takes no new clients, hands its rooms and routes over, and its ${node.figures ? `${count(node.figures.peers)} clients` : 'clients'} move to other nodes. When the last has left, or at the deadline (node.drain_timeout), it ends.`,
+      text: `It takes no new clients, hands its rooms and routes over, and its ${node.figures ? counted(node.figures.peers, 'client') : 'clients'} move to other nodes. When the last has left, or at the deadline (node.drain_timeout), it ends.`,
       act: () => api.drain(node.id, false), done: `${name} drains.`,
     });
   }
@@ -264,6 +267,21 @@ const address = id => `#/node/${encodeURIComponent(id)}`;
 function stateOf(node) {
   const verdict = ofNode(node);
   return verdict === 'leaving' ? node.state : words[verdict];
+}
+
+// waitingOf says what a draining node waits for.
+function waitingOf({ waiting }) {
+  const some = (n, one, many) => n > 0 && `${count(n)} ${n === 1 ? one : many}`;
+  return [
+    some(waiting.clients, 'client', 'clients'), some(waiting.relays, 'TURN relay', 'TURN relays'),
+    some(waiting.streams, 'stream for another node', 'streams for other nodes'), some(waiting.records, 'room to hand over', 'rooms to hand over'),
+  ].filter(Boolean).join(', ') || 'nobody';
+}
+
+// leavingFacts are what the panel says of a draining node.
+function leavingFacts({ figures }) {
+  if (!figures?.leaving) return [];
+  return [['Waits for', waitingOf(figures.leaving)], ['Ends at the latest', new Date(figures.leaving.until).toLocaleTimeString()]];
 }
 
 function closeIcon() {

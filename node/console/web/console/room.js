@@ -7,7 +7,7 @@ import { Pager } from './pager.js';
 import { Poll } from './poll.js';
 import { spark } from './svg.js';
 import { Table } from './table.js';
-import { ofClientDelay, ofFrozen, ofLoss, ofMOS } from './verdict.js';
+import { atLeast, ofClientDelay, ofFrozen, ofLoss, ofMOS } from './verdict.js';
 
 const every = 5_000;
 const size = 50;
@@ -50,14 +50,22 @@ export class RoomPage {
     if (this.#which?.plugin === plugin && this.#which.room === room && this.#poll) return;
     this.close();
     this.#which = { plugin, room };
-    this.#view = null;
     this.#pager.offset = 0;
     $('people-search').value = '';
     write($('room-title'), `Room ${room}`);
+    this.#empty();
+    this.#poll = new Poll(signal => this.#load(signal), every);
+  }
+
+  // empty shows nothing of any room.
+  #empty() {
+    this.#view = null;
     for (const id of ['room-facts', 'people-count']) write($(id), '');
+    $('room-silent').hidden = true;
     $('routes').replaceChildren();
     this.#table.show([]);
-    this.#poll = new Poll(signal => this.#load(signal), every);
+    this.#pager.show(0, 0);
+    this.#map.show({ nodes: this.#overview?.nodes ?? [], links: [], routes: [], only: new Set() });
   }
 
   close() {
@@ -84,9 +92,8 @@ export class RoomPage {
       this.#show();
     } catch (err) {
       if (err.status !== 404) return this.#failed(err);
+      this.#empty();
       write($('room-facts'), 'There is no such room any more.');
-      this.#table.show([]);
-      $('routes').replaceChildren();
     }
   }
 
@@ -96,7 +103,8 @@ export class RoomPage {
     write($('room-title'), room.description || `Room ${room.room}`);
     const some = (n, what) => `${count(n)} ${what}${n === 1 ? '' : 's'}`;
     write($('room-facts'), [
-      room.room, some(room.participants, 'participant'), `at most ${some(room.max_publishers, 'publisher')}`, room.community_id, room.private && 'private',
+      room.room, some(room.participants, 'participant'), `${atLeast(room.publishers, room.partial)} of at most ${some(room.max_publishers, 'publisher')}`,
+      `${atLeast(room.subscribers, room.partial)} subscriber${room.subscribers === 1 && !room.partial ? '' : 's'}`, room.community_id, room.private && 'private',
       room.keeper && `kept by ${this.#name(room.keeper)}`,
     ].filter(Boolean).join(' · '));
     write($('people-count'), matched === room.participants ? `${matched}` : `${matched} of ${room.participants}`);

@@ -6,6 +6,7 @@ import { shortName } from './map.js';
 import { Pager } from './pager.js';
 import { Poll } from './poll.js';
 import { Table, sorter } from './table.js';
+import { atLeast } from './verdict.js';
 
 const every = 5_000;
 const size = 50;
@@ -78,10 +79,11 @@ export class RoomsPage {
 
   #row() {
     const link = make('a'), notes = make('span', { class: 'notes' });
-    const people = make('td', { class: 'number', 'data-label': 'Participants' });
+    const figure = label => make('td', { class: 'number', 'data-label': label });
+    const people = figure('Participants'), publishers = figure('Publishers'), subscribers = figure('Subscribers');
     const community = make('td', { 'data-label': 'Community' }), keeper = make('td', { 'data-label': 'Keeper' });
     return {
-      element: make('tr', {}, make('th', { scope: 'row' }, link, notes), people, community, keeper),
+      element: make('tr', {}, make('th', { scope: 'row' }, link, notes), people, publishers, subscribers, community, keeper),
       show: r => {
         write(link, r.description || r.room);
         const href = `#/room/${encodeURIComponent(r.plugin)}/${encodeURIComponent(r.room)}`;
@@ -89,6 +91,10 @@ export class RoomsPage {
         write(notes, [r.room, r.private && 'private'].filter(Boolean).join(' · '));
         write(people, count(r.participants));
         people.classList.toggle('soft', r.participants === 0);
+        for (const [cell, n] of [[publishers, r.publishers], [subscribers, r.subscribers]]) {
+          write(cell, atLeast(n, r.partial));
+          cell.classList.toggle('soft', n === 0);
+        }
         write(community, r.community_id || '–');
         write(keeper, this.#names.get(r.keeper) ?? r.keeper?.slice(0, 8) ?? '–');
       },

@@ -1,4 +1,5 @@
 // What counts as good, fair and bad, in one place. Pure.
+import { count } from '../js/format.js';
 
 const grade = (value, fair, bad) => (value >= bad ? 'bad' : value >= fair ? 'fair' : 'good');
 
@@ -10,6 +11,9 @@ export const ofLoad = share => grade(share, 0.7, 0.9);
 export const ofClientDelay = ms => grade(ms, 150, 300);
 export const ofFrozen = share => grade(share, 0.005, 0.02);
 export const ofMOS = mos => grade(-mos, -4, -3.5);
+
+// atLeast is a number of things, of which there are more where not all nodes have told.
+export const atLeast = (n, partial) => count(n) + (partial ? '+' : '');
 
 export const lossOf = link => Math.max(link.loss_ab, link.loss_ba);
 

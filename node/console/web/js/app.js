@@ -83,7 +83,7 @@ async function join(room) {
     { display, metadata: own.metadata });
   call = c;
   for (const [type, listener] of Object.entries({
-    change: show, state: showState, full, kicked: e => ended(e.detail), talking, layers: () => poll?.soon(),
+    change: show, state: showState, blocked: showState, full, kicked: e => ended(e.detail), talking, layers: () => poll?.soon(),
     message: e => said(e.detail),
   })) c.addEventListener(type, listener);
   c.send('audio', own.microphone);
@@ -229,6 +229,7 @@ function show() {
   stage.show(entries);
   const here = 1 + call.participants.size + call.waiting.size - successors.size;
   write($('people'), `${here} here`);
+  titlePanel();
   $('alone').hidden = here > 1 || call.state !== 'joined';
   watching = watching.map(d => d || 'Guest');
   $('watchers').hidden = watching.length === 0;
@@ -260,6 +261,12 @@ function choose(key, substream) {
 // figures writes beside each stream what the node sees of it.
 function figures({ publisher, subscriber }) {
   if (!call) return;
+  if (call.elsewhere) {
+    // Only the node that serves us has figures of us, and it tells them to its own pages alone.
+    stage.clearFigures();
+    stage.figures('own', [{ label: 'Now with', value: call.elsewhere, title: 'The node of this page gave the call to another one, whose figures this page does not get', needed: true }]);
+    return;
+  }
   // The node measures the round trip where it sends media, and both connections take the same way.
   const rtt = subscriber?.rtt_ms || publisher?.rtt_ms || 0;
   const find = (peer, mid, direction) => peer?.lines.find(l => mid !== null && l.mid === mid && l.direction === direction);
@@ -281,7 +288,11 @@ function figures({ publisher, subscriber }) {
 
 function showState() {
   if (!call || call.state === 'joining') return;
-  if (call.state === 'reconnecting') notice('The connection to the node is lost. Reconnecting…', null, true);
+  if (call.blocked) {
+    const { hosts, port } = call.blocked;
+    notice(`Sound and picture do not get through to the node. Check your network, and that no firewall blocks port ${port} UDP and TCP of ${
+      hosts.slice(0, 3).join(', ')}. Still trying…`, null, true);
+  } else if (call.state === 'reconnecting') notice('The connection to the node is lost. Reconnecting…', null, true);
   else if ($('notice').dataset.passing) $('notice').hidden = true;
   show();
 }
@@ -316,7 +327,7 @@ function openPanel(which) {
   $('panel').hidden = panel === '';
   $('chat').hidden = panel !== 'chat';
   $('node').hidden = panel !== 'node';
-  write($('panel-title'), { chat: 'Chat', node: 'This node' }[panel] ?? '');
+  titlePanel();
   $('open-chat').setAttribute('aria-expanded', `${panel === 'chat'}`);
   $('open-node').setAttribute('aria-expanded', `${panel === 'node'}`);
   if (panel === 'node') node.start();
@@ -326,6 +337,11 @@ function openPanel(which) {
     $('messages').scrollTop = $('messages').scrollHeight;
   }
   if (panel) (panel === 'chat' && matchMedia('(hover: hover)').matches ? $('words') : $('panel-title')).focus();
+}
+
+function titlePanel() {
+  const which = call?.elsewhere ? `The page’s node (your call is with ${call.elsewhere})` : 'This node';
+  write($('panel-title'), { chat: 'Chat', node: which }[panel] ?? '');
 }
 
 function closePanel() {

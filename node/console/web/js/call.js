@@ -3,6 +3,7 @@
 import { ConnectionError, JanusError } from './janus.js';
 import { follow } from '../nearest.js';
 import { Stay } from './stay.js';
+import { after, pause } from './timers.js';
 
 const codes = { draining: 472, forbidden: 403, noRoom: 426, missing: 429, unauthorized: 433 };
 const retryEvery = 3_000; // to join again a room that we were in, milliseconds
@@ -46,6 +47,7 @@ export function roomID(text, page) {
 // Call is being in a room: one stay after the other, each begun before the last one ends when the node asks us to move. Events:
 //   change    who is there, or what they send, changed: see `participants`, `waiting` and `received`
 //   state     see `state`: "joining", "joined", "reconnecting" or "ended"
+//   blocked   media does not get through, or does again: see `blocked`
 //   talking   detail { id, talking }
 //   layers    the node sends another layer of something
 //   message   detail { from, name, text }
@@ -60,7 +62,7 @@ export class Call extends EventTarget {
   #stay = null;
   #next = null; // where we are moving
   #ours = new Set(); // our ids
-  #server = null; // of the node that we moved to, as nearest.js found it
+  #at = null; // the node that we moved to: { url, name, iceServers }
   #tracks = { audio: null, camera: null, screen: null };
   #ended = false;
   #moves = new AbortController();
@@ -79,9 +81,12 @@ export class Call extends EventTarget {
   get description() { return this.#stay?.description ?? ''; }
   get canSend() { return this.#stay?.canSend ?? false; }
 
+  get blocked() { return this.#stay?.blocked ?? null; } // while media does not get through: where it should, { hosts, port }
+  get elsewhere() { return this.#at?.name ?? ''; } // who serves us, when it is not the node of this page
+
   // handles are where the figures of the node that this page came from are found: { session, publisher, subscriber }, ids or null.
   get handles() {
-    return (!this.#server && this.#stay?.handles) || { session: null, publisher: null, subscriber: null };
+    return (!this.#at && this.#stay?.handles) || { session: null, publisher: null, subscriber: null };
   }
 
   // mid is the media line on which we send audio, camera or screen, null when we do not.
@@ -132,15 +137,16 @@ export class Call extends EventTarget {
     this.#become('ended');
   }
 
-  #stayAt(url) {
+  // stayAt makes a stay at a node that we moved to, or null for the one of this page.
+  #stayAt(at) {
     const options = { ...this.#options, make: !this.#page.admin_key };
-    return new Stay(url, options, relays => this.#ice(relays), this.#ours);
+    return new Stay(at?.url ?? serverURL(this.#page), options, relays => this.#ice(relays, at), this.#ours);
   }
 
   // listen passes on what happens to a stay for as long as it is the one.
   #listen(stay) {
     const on = (type, f) => stay.addEventListener(type, e => { if (stay === this.#stay) f(e); });
-    for (const type of ['change', 'layers', 'full']) on(type, () => this.dispatchEvent(new Event(type)));
+    for (const type of ['change', 'layers', 'full', 'blocked']) on(type, () => this.dispatchEvent(new Event(type)));
     for (const type of ['talking', 'message']) on(type, ({ detail }) => this.dispatchEvent(new CustomEvent(type, { detail })));
     on('lost', () => this.#become('reconnecting'));
     on('back', () => this.#become('joined'));
@@ -152,7 +158,7 @@ export class Call extends EventTarget {
   }
 
   async #enter() {
-    const stay = this.#stay = this.#stayAt(this.#server ?? serverURL(this.#page));
+    const stay = this.#stay = this.#stayAt(this.#at);
     this.#listen(stay);
     await stay.enter(this.#self);
     await stay.publish(this.#tracks);
@@ -162,11 +168,13 @@ export class Call extends EventTarget {
 
   // move enters the room at another node, and leaves everything to the new stay when all flows there. Others are told who takes
   // our place. It returns the former stay.
-  async #move({ server, iceServers }) {
-    const url = server.find(s => s.startsWith('ws'));
-    const former = this.#stay;
-    if (!url || !former || this.state !== 'joined') throw new Error('not now');
-    const next = this.#next = this.#stayAt(url);
+  async #move({ nodes }) {
+    const socket = n => n.janus.find(s => s.startsWith('ws'));
+    const node = nodes.find(socket), former = this.#stay;
+    if (!node || !former || this.state !== 'joined') throw new Error('not now');
+    const url = socket(node), here = new URL(url).host === new URL(serverURL(this.#page)).host;
+    const at = here ? null : { url, name: node.name || new URL(url).hostname, iceServers: node.ice_servers ?? [] };
+    const next = this.#next = this.#stayAt(at);
     try {
       await next.enter(this.#self);
       former.forget(next.id);
@@ -185,23 +193,23 @@ export class Call extends EventTarget {
     }
     this.#listen(next);
     this.#stay = next;
-    this.#server = new URL(url).hostname === location.hostname ? null : url;
-    this.#page = { ...this.#page, ice_servers: iceServers };
-    this.dispatchEvent(new Event('change'));
+    this.#at = at;
+    for (const type of ['change', 'blocked']) this.dispatchEvent(new Event(type));
     next.tell(this.#self).catch(() => {});
     return former;
   }
 
-  #closeLater(former) { setTimeout(() => former?.close(), linger); }
+  #closeLater(former) { after(linger, () => former?.close()); }
 
   // ice returns what a connection may use. Relays are for those for whom the direct way does not work.
-  async #ice(relays) {
+  async #ice(relays, at) {
     const relayOnly = this.#options.relay;
     if (!relays && !relayOnly) return { servers: [], relayOnly };
+    if (at) return { servers: at.iceServers, relayOnly }; // a relay leads to its own node only
     try {
       return { servers: (await fetchPage()).ice_servers ?? [], relayOnly }; // with fresh credentials
     } catch {
-      return { servers: this.#page.ice_servers ?? [], relayOnly }; // of where we are now
+      return { servers: this.#page.ice_servers ?? [], relayOnly };
     }
   }
 
@@ -211,16 +219,17 @@ export class Call extends EventTarget {
     if (this.#ended) return;
     this.#become('reconnecting');
     this.#drop();
+    const moved = this.#at;
     for (let wait = retryEvery / 3; !this.#ended; wait = retryEvery) { // everybody else comes back just now, too
-      await new Promise(resolve => setTimeout(resolve, wait * (0.7 + 0.6 * Math.random())));
+      await pause(wait * (0.7 + 0.6 * Math.random()));
       if (this.#ended) return;
       try {
-        if (!this.#server) this.#page = await fetchPage();
+        if (!this.#at) this.#page = await fetchPage();
         await this.#enter();
         return;
       } catch (err) {
         this.#drop();
-        if (err instanceof ConnectionError) this.#server = null; // the node that the page came from may be there again
+        if (!(err instanceof JanusError)) this.#at = this.#at ? null : moved; // the node that the page came from may be there again, or not
         console.warn('join again:', err);
       }
     }
@@ -245,7 +254,7 @@ export class Call extends EventTarget {
 async function until(ok, within) {
   for (const end = performance.now() + within; !ok(); ) {
     if (performance.now() > end) throw new Error('it does not flow there');
-    await new Promise(resolve => setTimeout(resolve, 50));
+    await pause(50);
   }
 }
 

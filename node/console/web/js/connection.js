@@ -39,6 +39,14 @@ export class Connection {
     return this.pc;
   }
 
+  get up() { return this.pc?.connectionState === 'connected'; }
+
+  // target is where the node takes media, of its candidates: { hosts, port }, null while it has not named any.
+  get target() {
+    const found = [...(this.pc?.remoteDescription?.sdp ?? '').matchAll(/^a=candidate:\S+ \d+ \S+ \d+ (\S+) (\d+) /gm)];
+    return found.length > 0 ? { hosts: [...new Set(found.map(([, host]) => host))], port: found[0][2] } : null;
+  }
+
   close() {
     clearTimeout(this.#timer);
     if (!this.pc) return;

@@ -37,7 +37,8 @@ export class Poll {
   async #tick() {
     this.#schedule(every);
     const { session, publisher, subscriber } = this.#handles();
-    if (!session || document.visibilityState !== 'visible') return;
+    if (document.visibilityState !== 'visible') return;
+    if (!session) return this.#call({ publisher: null, subscriber: null }); // what was shown is no longer true
     const [p, s] = await Promise.all([this.#ask(session, publisher), this.#ask(session, subscriber)]);
     if (this.#running) this.#call({ publisher: p, subscriber: s });
   }
@@ -91,8 +92,7 @@ export function describe({ video, audio, sending, rtt }) {
     if (fps > 0) add(`${Math.round(fps)} fps`, 'Pictures a second', { more: true });
   }
   if (audio?.codec) {
-    add(codec(audio.codec), 'Audio codec', { more: true });
-    add(bits(rate(audio)), `Audio ${way}`, { more: Boolean(video?.codec), needed: !video?.codec });
+    add(bits(rate(audio)), `Audio ${way}`, { label: codec(audio.codec), more: Boolean(video?.codec), needed: !video?.codec });
   }
   const line = video?.codec ? video : audio;
   if (line?.codec) {

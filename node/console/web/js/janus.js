@@ -1,6 +1,7 @@
 // The Janus API over a WebSocket: a session that outlives its connection, its handles, their requests and events.
+import { after, cancel, pause } from './timers.js';
 
-const keepaliveEvery = 25_000; // the node ends a session that is silent for a minute
+const keepaliveEvery = 25_000; // milliseconds, or a third of the silence after which the node ends a session, if that is less
 const answerWithin = 15_000;
 const lifeSignWithin = 8_000; // a keepalive that takes longer means that the connection is dead
 const firstPause = 300, longestPause = 4_000; // between attempts to connect, milliseconds
@@ -22,8 +23,6 @@ export class ConnectionError extends Error {
   }
 }
 
-const pause = ms => new Promise(resolve => setTimeout(resolve, ms));
-
 // Session is one session. Events:
 //   lost  the connection broke; it is being re-established, and what is requested meanwhile waits
 //   back  it is there again, and so is the session (claimed): nothing was missed
@@ -39,7 +38,7 @@ export class Session extends EventTarget {
   #pending = new Map(); // transaction to { resolve, reject, timer, message }
   #handles = new Map();
   #serial = 0;
-  #keepalive = 0;
+  #keepalive = 0; // a timer
   #probe = () => { if (document.visibilityState === 'visible') this.#prove(); };
 
   constructor({ url, secret }) {
@@ -56,9 +55,28 @@ export class Session extends EventTarget {
     this.#usable = Promise.resolve();
     const reply = await this.#send({ janus: 'create' });
     this.#id = reply.data.id;
-    this.#keepalive = setInterval(() => this.#prove(), keepaliveEvery);
+    this.#silence().then(ms => this.#keep(Math.min(keepaliveEvery, ms / 3)));
     addEventListener('online', this.#probe);
     document.addEventListener('visibilitychange', this.#probe);
+  }
+
+  // silence asks after how many milliseconds without a request the node ends a session.
+  async #silence() {
+    try {
+      const { 'session-timeout': seconds } = await this.#send({ janus: 'info' });
+      return seconds > 0 ? 1000 * seconds : Infinity;
+    } catch {
+      return Infinity;
+    }
+  }
+
+  // keep proves from now on, every so many milliseconds, that we are here.
+  #keep(every) {
+    if (this.#closed) return;
+    this.#keepalive = after(every, () => {
+      this.#prove();
+      this.#keep(every);
+    });
   }
 
   // attach makes a handle to a plugin.
@@ -89,12 +107,12 @@ export class Session extends EventTarget {
 
   #end() {
     this.#closed = true;
-    clearInterval(this.#keepalive);
+    cancel(this.#keepalive);
     removeEventListener('online', this.#probe);
     document.removeEventListener('visibilitychange', this.#probe);
     this.#socket?.close();
     for (const p of this.#pending.values()) {
-      clearTimeout(p.timer);
+      cancel(p.timer);
       p.reject(new ConnectionError('the session is closed'));
     }
     this.#pending.clear();
@@ -103,14 +121,14 @@ export class Session extends EventTarget {
   #connect() {
     return new Promise((resolve, reject) => {
       const socket = new WebSocket(this.#url, 'janus-protocol');
-      const timer = setTimeout(() => socket.close(), answerWithin);
+      const timer = after(answerWithin, () => socket.close());
       socket.onopen = () => {
-        clearTimeout(timer);
+        cancel(timer);
         resolve(socket);
       };
       socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
       socket.onclose = () => {
-        clearTimeout(timer);
+        cancel(timer);
         reject(new ConnectionError('the node cannot be reached'));
         if (socket === this.#socket) this.#broken();
       };
@@ -121,8 +139,8 @@ export class Session extends EventTarget {
   // the session to be claimed.
   #broken() {
     for (const [transaction, p] of this.#pending) {
-      if (!['create', 'claim', 'keepalive'].includes(p.message.janus)) continue;
-      clearTimeout(p.timer);
+      if (!['create', 'claim', 'info', 'keepalive'].includes(p.message.janus)) continue;
+      cancel(p.timer);
       this.#pending.delete(transaction);
       p.reject(new ConnectionError('the connection to the node broke'));
     }
@@ -178,10 +196,10 @@ export class Session extends EventTarget {
   #send(message, within = answerWithin) {
     return new Promise((resolve, reject) => {
       const transaction = `${++this.#serial}`;
-      const timer = setTimeout(() => {
+      const timer = after(within, () => {
         this.#pending.delete(transaction);
         reject(new ConnectionError('the node does not answer'));
-      }, within);
+      });
       this.#pending.set(transaction, { resolve, reject, timer, message });
       this.#write({ ...message, transaction });
     });
@@ -197,7 +215,7 @@ export class Session extends EventTarget {
   #receive(m) {
     const p = this.#pending.get(m.transaction);
     if (p && !(m.janus === 'ack' && p.message.janus === 'message')) { // the reply to a message comes after its ack
-      clearTimeout(p.timer);
+      cancel(p.timer);
       this.#pending.delete(m.transaction);
       if (m.janus === 'error') p.reject(new JanusError(m.error.code, m.error.reason));
       else p.resolve(m);

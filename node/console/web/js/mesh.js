@@ -29,7 +29,7 @@ function row(n) {
   const version = n.version ? [', ', make('span', { class: 'version' }, n.version)] : [];
   return make('tr', {},
     make('th', { scope: 'row', title: n.id },
-      make('span', { class: n.state === 'ready' ? 'member' : 'member not' }, n.name || n.id.slice(0, 6)),
+      make('span', { class: n.state === 'ready' ? 'member' : 'member not' }, n.label || n.name || n.id.slice(0, 6)),
       make('span', { class: 'notes' }, `${n.state}, ${way}`, ...version)),
     make('td', {}, percent(n.load)), figure(n.rtt_ms, milliseconds), figure(n.loss, percent));
 }

@@ -4,6 +4,7 @@ import { bytes, milliseconds, percent, since } from './format.js';
 import { meshView } from './mesh.js';
 
 const every = 3_000;
+const roomsShown = 50; // the fullest of the mesh
 
 // Closed says that the node does not tell us. `token` says whether a token would help.
 export class Closed extends Error {
@@ -53,7 +54,7 @@ export class NodeView {
     const tick = async () => {
       try {
         const [status, rooms, mesh] = await Promise.all([
-          get('api/v1/status', this.#token), get('api/v1/rooms', this.#token), nodes(this.#token),
+          get('api/v1/status', this.#token), get(`api/v1/rooms?limit=${roomsShown}`, this.#token), nodes(this.#token),
         ]);
         if (this.#timer) this.#element.replaceChildren(...view(status, rooms.rooms, mesh));
       } catch (err) {
@@ -98,7 +99,7 @@ function view(s, rooms, mesh) {
     make('div', { class: 'group' },
       make('p', { class: s.ready ? 'state' : 'state not' }, s.ready ? 'Takes new calls' : 'Takes no new calls'),
       ...(s.reason ? [make('p', {}, s.reason)] : [])),
-    make('div', { class: 'counts' }, count(s.sessions, 'sessions'), count(s.handles, 'handles'), count(s.peers, 'peers'),
+    make('div', { class: 'counts' }, count(s.sessions, 'sessions'), count(s.handles, 'handles'), count(s.connected, s.peers > s.connected ? `with media, ${s.peers - s.connected} connecting` : 'with media'),
       count(s.streams, 'streams'), count(s.rooms, 'rooms'), count(s.goroutines, 'goroutines')),
     make('div', { class: 'group' }, meter('Load, of the limit for new sessions', s.load.share, percent(s.load.share)), ...memory),
     group('Node', facts([
@@ -106,8 +107,8 @@ function view(s, rooms, mesh) {
       ['CPU', percent(s.load.cpu)], ['Scheduling delay', milliseconds(s.load.latency_ms)],
     ])),
     ...(mesh.length > 0 ? [group('Mesh', ...meshView(mesh), make('a', { href: 'console/', class: 'more' }, 'All nodes and rooms'))] : []),
-    group('Rooms', rooms.length === 0 ? make('p', {}, 'None.') : facts(rooms.slice(0, 50).map(r => [
-      r.description, `${r.participants} here, ${r.publishers} of ${r.max_publishers} sending`,
+    group('Rooms', rooms.length === 0 ? make('p', {}, 'None.') : facts(rooms.map(r => [
+      r.description, `${r.participants} in it, ${r.publishers}${r.partial ? '+' : ''} of ${r.max_publishers} sending`,
     ]))),
     group('Ports', facts(s.listeners.map(l => [l.option, `${l.address} ${l.network}${l.tls ? ' TLS' : ''}`]))),
   ];

@@ -28,14 +28,17 @@ export class Own extends EventTarget {
         return true;
       } catch { /* one of them may be there, and what is wrong with the other should be said */ }
     }
-    const opened = await Promise.all([this.#mic && this.#openMicrophone(), this.#camera && this.#openCamera()]);
-    return opened.some(Boolean) || !(this.#mic || this.#camera);
+    const wanted = [...(this.#mic ? ['microphone'] : []), ...(this.#camera ? ['camera'] : [])];
+    const errors = await Promise.all(wanted.map(what => this.#open(what)));
+    if (errors.length > 1 && errors.every(err => err?.name === 'NotAllowedError')) this.#problem(media.reason(errors[0], 'camera and microphone'));
+    else errors.forEach((err, i) => { if (err) this.#problem(media.reason(err, wanted[i])); });
+    return wanted.length === 0 || errors.includes(null);
   }
 
   async toggleMicrophone() {
     this.#mic = !this.#mic || !this.microphone;
     kept.set('mic', this.#mic ? 'on' : 'off');
-    if (this.#mic && !this.microphone) return this.#openMicrophone();
+    if (this.#mic && !this.microphone) return this.#reopen('microphone');
     this.microphone.enabled = this.#mic;
     this.#changed('microphone');
   }
@@ -43,7 +46,7 @@ export class Own extends EventTarget {
   async toggleCamera() {
     this.#camera = !this.camera;
     kept.set('camera', this.#camera ? 'on' : 'off');
-    if (this.#camera) return this.#openCamera();
+    if (this.#camera) return this.#reopen('camera');
     this.#take('camera', null);
   }
 
@@ -59,8 +62,8 @@ export class Own extends EventTarget {
   // choose takes another device of a kind from now on.
   async choose(kind, id) {
     kept.set(kind, id);
-    if (kind === 'videoinput' && this.camera) await this.#openCamera();
-    if (kind === 'audioinput' && this.microphone) await this.#openMicrophone();
+    if (kind === 'videoinput' && this.camera) await this.#reopen('camera');
+    if (kind === 'audioinput' && this.microphone) await this.#reopen('microphone');
   }
 
   // device is the id of the one in use, or of the one that was.
@@ -73,25 +76,20 @@ export class Own extends EventTarget {
     if (this.screen) this.#take('screen', null);
   }
 
-  async #openMicrophone() {
+  // open opens the device that was chosen; it returns what went wrong, or null.
+  async #open(what) {
     try {
-      this.#take('microphone', await media.microphone(kept.get('audioinput')));
-      this.microphone.enabled = this.#mic;
-      return true;
+      this.#take(what, await media[what](kept.get({ microphone: 'audioinput', camera: 'videoinput' }[what])));
+      if (what === 'microphone') this.microphone.enabled = this.#mic;
+      return null;
     } catch (err) {
-      this.#problem(media.reason(err, 'microphone'));
-      return false;
+      return err;
     }
   }
 
-  async #openCamera() {
-    try {
-      this.#take('camera', await media.camera(kept.get('videoinput')));
-      return true;
-    } catch (err) {
-      this.#problem(media.reason(err, 'camera'));
-      return false;
-    }
+  async #reopen(what) {
+    const err = await this.#open(what);
+    if (err) this.#problem(media.reason(err, what));
   }
 
   #take(what, track) {

@@ -35,7 +35,8 @@ export class Publisher extends EventTarget {
 
   get handle() { return this.#handle; }
   get published() { return this.#published; }
-  get up() { return this.#connection?.pc?.connectionState === 'connected'; }
+  get up() { return this.#connection?.up ?? false; }
+  get target() { return this.#connection?.target ?? null; }
 
   // mid returns the media line that carries audio, camera or screen, null when there is none.
   mid(what) { return this.#lines[what]?.mid ?? null; }

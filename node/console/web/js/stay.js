@@ -5,6 +5,7 @@ import { Subscriber } from './subscriber.js';
 
 const plugin = 'janus.plugin.videoroom';
 const codes = { noRoom: 426, roomExists: 427, full: 432 };
+const patience = 12_000; // with media that does not get through, milliseconds; by then relays were tried, too
 
 // What a room is like when we are who makes it. The node tells who talks, and whom nobody can see.
 const newRoom = {
@@ -15,6 +16,7 @@ const newRoom = {
 // Stay is one of them. Events:
 //   change    who is there, or what they send, changed
 //   lost, back, over   what became of its session or its connections
+//   blocked   see `blocked`
 //   talking, layers, message, full   as a Call's
 //   away      detail: why we were sent away
 export class Stay extends EventTarget {
@@ -23,6 +25,7 @@ export class Stay extends EventTarget {
   id = null; // ours
   description = '';
   canSend = false;
+  blocked = null; // while media does not get through: where it should, { hosts, port }
 
   #url;
   #options; // room, secret, pin, make
@@ -32,6 +35,9 @@ export class Stay extends EventTarget {
   #publisher = null;
   #subscriber = null;
   #told = ''; // what of us the node knows
+  #away = false; // the session has no connection
+  #since = new Map(); // since when media does not get through, by publisher and subscriber
+  #looking = 0;
 
   // ice is a Connection's. ours is a Set that all stays of a call share.
   constructor(url, options, ice, ours) {
@@ -63,6 +69,8 @@ export class Stay extends EventTarget {
     const session = this.#session = new Session({ url: this.#url, secret: this.#options.secret });
     await session.open();
     for (const type of ['lost', 'back', 'over']) session.addEventListener(type, () => this.dispatchEvent(new Event(type)));
+    session.addEventListener('lost', () => { this.#away = true; });
+    session.addEventListener('back', () => { this.#away = false; });
     const handle = await session.attach(plugin);
     handle.addEventListener('event', ({ detail }) => this.#event(detail.data));
     const joined = await this.#join(handle, self);
@@ -82,6 +90,7 @@ export class Stay extends EventTarget {
       part.addEventListener('down', () => this.dispatchEvent(new Event('lost')));
       part.addEventListener('up', () => this.dispatchEvent(new Event('back')));
     }
+    this.#looking = setInterval(() => this.#look(), 1000);
     this.#want();
   }
 
@@ -143,9 +152,24 @@ export class Stay extends EventTarget {
   }
 
   close() {
+    clearInterval(this.#looking);
     this.#publisher?.close();
     this.#subscriber?.close();
     this.#session?.close();
+  }
+
+  // look finds out whether media gets through. Without a connection to the node nothing can be said of it.
+  #look() {
+    const now = performance.now();
+    let blocked = null;
+    for (const [part, expected] of [[this.#publisher, this.canSend], [this.#subscriber, this.#subscriber.expects]]) {
+      if (!expected || part.up || this.#away) this.#since.delete(part);
+      else if (!this.#since.has(part)) this.#since.set(part, now);
+      else if (now - this.#since.get(part) >= patience) blocked ??= part.target ?? this.blocked ?? { hosts: [new URL(this.#url).hostname], port: '3478' };
+    }
+    if (JSON.stringify(blocked) === JSON.stringify(this.blocked)) return;
+    this.blocked = blocked;
+    this.dispatchEvent(new Event('blocked'));
   }
 
   #changed() { this.dispatchEvent(new Event('change')); }

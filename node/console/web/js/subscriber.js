@@ -39,6 +39,11 @@ export class Subscriber extends EventTarget {
   // handle is what receives, null before anything is.
   get handle() { return this.#connection && this.#handle; }
 
+  // expects tells whether there is something to receive, up whether the connection for it is there, and target where it leads.
+  get expects() { return this.#wanted.size > 0; }
+  get up() { return this.#connection?.up ?? false; }
+  get target() { return this.#connection?.target ?? null; }
+
   // want says which streams are to be received, from now on: [{ feed, mid, data }], where data says that it is a data line.
   want(streams) {
     this.#wanted = new Map(streams.map(s => [keyOf(s.feed, s.mid), s]));

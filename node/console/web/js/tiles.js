@@ -63,6 +63,10 @@ export class Stage {
   // plays tells whether a tile has something to show.
   plays(key) { return this.#tiles.get(key)?.plays ?? false; }
 
+  clearFigures() {
+    for (const tile of this.#tiles.values()) tile.figures([]);
+  }
+
   figures(key, list) { this.#tiles.get(key)?.figures(list); }
   talking(key, talking) { this.#tiles.get(key)?.talking(talking); }
 
