@@ -63,7 +63,7 @@ func start(t *testing.T) *process {
 	}
 	defer log.Close()
 	p.command = exec.CommandContext(context.Background(), program, "run", "--config", file)
-	p.command.Stdout, p.command.Stderr = log, log
+	p.command.Stderr = log
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -92,6 +92,7 @@ func newWorld(nodes, rooms int, unplaced bool) *world {
 		switch {
 		case i == 17 || i == 45:
 			n.State = "draining"
+			n.Figures.Leaving = leaving(i)
 		case i == 23:
 			n.Figures = nil // it does not answer
 		case i%19 == 7:
@@ -155,6 +156,7 @@ func newRooms(chance *rand.Rand, count int, nodes []console.OverviewNode) []cons
 			r.Description = `<img src=x onerror="document.title='broken'"> & <b>bold</b>`
 			r.Participants = 5
 		}
+		r.Publishers, r.Subscribers, r.Partial = min(r.Participants, r.MaxPublishers), 2*r.Participants, i == 2
 		rooms = append(rooms, r)
 	}
 	return rooms
@@ -178,6 +180,13 @@ func (w *world) overview(now time.Time) console.Overview {
 		n.Load = min(max(n.Load+0.03*math.Sin(t/7+float64(i)), 0), 1)
 		if d, ok := w.draining[n.ID]; ok {
 			n.State = map[bool]string{true: "draining", false: "ready"}[d]
+			if n.Figures != nil {
+				figures := *n.Figures
+				if figures.Leaving = nil; d {
+					figures.Leaving = leaving(i)
+				}
+				n.Figures = &figures
+			}
 		}
 	}
 	links := append([]console.LinkReport(nil), w.links...)
@@ -185,6 +194,11 @@ func (w *world) overview(now time.Time) console.Overview {
 		links[i].Loss *= 1 + 0.2*math.Sin(t/5+float64(i))
 	}
 	return console.NewOverview(now, nodes, links)
+}
+
+// leaving is how far a node is with draining.
+func leaving(i int) *console.Leaving {
+	return &console.Leaving{Until: time.Now().Add(30 * time.Minute), Waiting: console.Waiting{Clients: i, Relays: 1, Streams: i % 4}}
 }
 
 func (w *world) drain(_ context.Context, node string, undo bool) error {

@@ -17,6 +17,8 @@ function freshAddress() {
 }
 
 export class CardeaNode {
+  #config; // file
+
   // start runs a node with the options of cardea.yaml on top of what every test needs; its files are kept in directory.
   static async start(directory, options = {}) {
     await access(program).catch(() => { throw new Error(`${program} is not there: build it with make`); });
@@ -31,18 +33,29 @@ export class CardeaNode {
       // Chromium keeps both processors busy, which is not what the node should judge its clients by.
       limits: { cpu: 0, scheduling_latency: '0s', ...options.limits },
     };
-    const file = join(directory, 'cardea.yaml');
-    await writeFile(file, JSON.stringify(config, null, 1)); // JSON is YAML
-    node.child = spawn(program, ['run', '--config', file], { stdio: ['ignore', 'ignore', 'pipe'] });
-    node.child.stderr.pipe(createWriteStream(node.log));
-    node.exited = once(node.child, 'exit');
-    process.once('exit', () => node.child.kill('SIGKILL')); // should the tests be broken off
-    await until(`the node at ${node.address} is ready`, async () => {
-      if (node.child.exitCode !== null) throw new Error(`cardea ended with ${node.child.exitCode}, see ${node.log}`);
-      const answer = await fetch(`http://${node.address}:9600/readyz`).catch(() => null);
+    node.#config = join(directory, 'cardea.yaml');
+    await writeFile(node.#config, JSON.stringify(config, null, 1)); // JSON is YAML
+    process.once('exit', () => node.child?.kill('SIGKILL')); // should the tests be broken off
+    await node.run();
+    return node;
+  }
+
+  // run starts the node, or starts it again after it was killed.
+  async run() {
+    this.child = spawn(program, ['run', '--config', this.#config], { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.child.stderr.pipe(createWriteStream(this.log, { flags: 'a' }));
+    this.exited = once(this.child, 'exit');
+    await until(`the node at ${this.address} is ready`, async () => {
+      if (this.child.exitCode !== null) throw new Error(`cardea ended with ${this.child.exitCode}, see ${this.log}`);
+      const answer = await fetch(`http://${this.address}:9600/readyz`).catch(() => null);
       return answer?.ok;
     });
-    return node;
+  }
+
+  // kill ends the node at once, as a crash does.
+  async kill() {
+    this.child.kill('SIGKILL');
+    await this.exited;
   }
 
   get ws() { return `ws://${this.address}:8188`; }

@@ -33,8 +33,9 @@ export class Regions {
   browsers = {};
 
   // start builds the three regions and starts nodes in each of the sites, all by default: the first makes the cluster, and the
-  // others join it with an invitation of its. Options of cardea.yaml come on top of what every test needs.
-  static async start(directory, perRegion, { sites = null, options = {} } = {}) {
+  // others join it with an invitation of its. Options of cardea.yaml come on top of what every test needs. With places, by site
+  // ("DE,50.11,8.68"), nodes have a database that knows where the addresses of these are.
+  static async start(directory, perRegion, { sites = null, options = {}, places = null } = {}) {
     const regions = new Regions();
     regions.options = options;
     regions.directory = directory;
@@ -48,6 +49,12 @@ export class Regions {
     await until('the regions are there', () => text.includes('"help" lists the commands.'));
     for (const [, name, addresses, namespace] of text.matchAll(/^(\w+) +(10[\d. ]+\d) .*ip netns exec (\S+) COMMAND$/gm)) {
       regions.sites[name] = { namespace, addresses: addresses.split(' ') };
+    }
+    if (places) {
+      const database = join(directory, 'places.mmdb');
+      execFileSync('go', ['run', './e2e/internal/mmdb', database, ...Object.entries(places).map(([site, place]) =>
+        `${regions.sites[site].addresses[0].replace(/\.\d+\.\d+$/, '.0.0/16')}=${place}`)], { cwd: root });
+      regions.options = { ...options, geo: { ...options.geo, databases: [database] } };
     }
     const all = Object.entries(regions.sites).filter(([site]) => sites?.includes(site) ?? true).flatMap(([site, { addresses }]) =>
       addresses.slice(0, perRegion).map((address, i) => ({ name: `${site}${i + 1}`, site, address })));
@@ -112,9 +119,9 @@ export class Regions {
     ] });
   }
 
-  // page opens the page of a node, from the node's own site.
-  async page(node) {
-    const context = await (await this.browser(node.site)).newContext({ viewport: { width: 900, height: 600 } });
+  // page opens the page of a node, from the node's own site or from another.
+  async page(node, site = node.site) {
+    const context = await (await this.browser(site)).newContext({ viewport: { width: 900, height: 600 } });
     const page = await context.newPage();
     page.on('console', m => { if (['error', 'warning'].includes(m.type())) console.error(`${node.name}: ${m.text()}`); });
     await page.goto(`http://${node.address}:9600/`);

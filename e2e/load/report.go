@@ -274,7 +274,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 func (r *Report) WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", args...) } // errors show in Flush
-	row("load", "%d room(s) x %d publisher(s) x %d subscriber(s), %.0f s", r.Setup.Rooms, r.Setup.PublishersPerRoom, r.Setup.SubscribersPerRoom, r.Setup.MeasuredSeconds)
+	row("load", "rooms %d x publishers %d x subscribers %d, %.0f s", r.Setup.Rooms, r.Setup.PublishersPerRoom, r.Setup.SubscribersPerRoom, r.Setup.MeasuredSeconds)
 	row("joined", "%d/%d publishers, %d/%d subscribers", r.Publishers.Joined, r.Publishers.Wanted, r.Subscribers.Joined, r.Subscribers.Wanted)
 	row("packets", "%d delivered of %d, %d lost (%.3f %%), %d duplicated", r.Packets.Delivered, r.Packets.Expected, r.Packets.Lost, r.Packets.LossPercent, r.Packets.Duplicated)
 	line := func(name string, q Quantiles) {

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -15,14 +16,17 @@ import (
 )
 
 // TestNearMedia has clients talk to a node over an ocean: their media is at the node of their own region, if it is known where they
-// are, and stays there together; that of others is where they talk.
+// are, and stays there together; that of others is where they talk, and so is that of one whose address is said to be elsewhere than the
+// node sees it to be.
 func TestNearMedia(t *testing.T) {
+	const liar = 2 // the host in Virginia whose address the database has in Frankfurt
 	w := newWorldOf(t, wan.Regions(), []string{"eu", "us"}, 1)
 	eu, us := w.nodes[0], w.nodes[1]
 	places := filepath.Join(w.dir, "places.mmdb")
 	geotest.Write(t, places, map[string]map[string]any{
 		eu.address + "/24": geotest.City("DE", 50.11, 8.68),
-		us.address + "/24": geotest.City("US", 39, -77.5),
+		us.address + "/31": geotest.City("US", 39, -77.5),
+		w.network.Site("us").Host(liar).String() + "/31": geotest.City("DE", 50.11, 8.68),
 	})
 	for _, n := range w.nodes {
 		n.signal(syscall.SIGTERM)
@@ -42,9 +46,18 @@ func TestNearMedia(t *testing.T) {
 	})
 
 	const room = 12
-	from := func(site *wan.Site) *caller.Client {
+	from := func(site *wan.Site, host int) *caller.Client {
 		t.Helper()
-		place := caller.Place{Dial: site.Dial, ListenPacket: site.ListenPacket, Address: site.Host(1).String()}
+		address := site.Host(host)
+		dial := func(ctx context.Context, network, to string) (conn net.Conn, err error) {
+			err = site.Do(func() error {
+				d := net.Dialer{LocalAddr: &net.TCPAddr{IP: address.AsSlice()}}
+				conn, err = d.DialContext(ctx, network, to)
+				return err
+			})
+			return conn, err
+		}
+		place := caller.Place{Dial: dial, ListenPacket: site.ListenPacket, Address: address.String()}
 		c, err := place.Open(within(t), "ws://"+net.JoinHostPort(us.address, "8188")+"/")
 		if err != nil {
 			t.Fatal(err)
@@ -59,7 +72,7 @@ func TestNearMedia(t *testing.T) {
 			t.Errorf("%s: media is not at %s:\n%s", what, want.name, sdp)
 		}
 	}
-	german := from(eu.site)
+	german := from(eu.site, 1)
 	ask(t, german, caller.VideoRoom, caller.M{"request": "create", "room": room})
 	p, err := german.Publish(within(t), room)
 	if err != nil {
@@ -74,8 +87,9 @@ func TestNearMedia(t *testing.T) {
 		want, other *node
 	}{
 		{"Frankfurt again", german, eu, us},
-		{"Virginia", from(us.site), us, eu},
-		{"nobody knows where", from(w.network.Site("ap")), us, eu},
+		{"Virginia", from(us.site, 1), us, eu},
+		{"nobody knows where", from(w.network.Site("ap"), 1), us, eu},
+		{"Virginia, by the name of Frankfurt", from(us.site, liar), us, eu},
 	} {
 		s, err := c.client.Subscribe(within(t), room, p.ID)
 		if err != nil {

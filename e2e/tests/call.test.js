@@ -98,6 +98,40 @@ stage.test('a publisher keeps to the bitrate asked of it', async () => {
   await until('an ordinary bitrate again', async () => await target() > 600_000, { within: 30_000 });
 });
 
+// Two videos, since the limit is for all that a publisher sends.
+stage.test('a room that caps its bitrate holds it, whatever a publisher asks for; another lets it ask for more', async t => {
+  const alice = await stage.client('alice');
+  const camera = { type: 'video', capture: { width: { exact: 640 }, height: { exact: 480 } } };
+  const total = async (mids, what) => {
+    const lines = await Promise.all(mids.map(mid => alice.outbound('pub', mid)));
+    return lines.flat().reduce((sum, line) => sum + (line[what] ?? 0), 0);
+  };
+  const room = await stage.node.createRoom({ bitrate: 200_000, bitrate_cap: true });
+  await alice.publish(room, { tracks: [camera, camera], configure: { bitrate: 2_000_000 } });
+  const mids = ['0', '1'];
+  await until('what the room allows', async () => {
+    const target = await total(mids, 'targetBitrate');
+    return target > 0 && target <= 200_000;
+  });
+  await alice.request('pub', { request: 'configure', bitrate: 0 }, { configured: 'ok' });
+  const began = performance.now(), before = await total(mids, 'bytesSent');
+  await until('a look at what is sent', () => performance.now() - began > 1000);
+  const rate = 8000 * (await total(mids, 'bytesSent') - before) / (performance.now() - began);
+  t.diagnostic(`${Math.round(rate / 1000)} kbit/s are sent`);
+  assert.ok(rate < 220_000, `${rate} bit/s are sent where 200,000 are the most`);
+  assert.ok(await total(mids, 'targetBitrate') <= 200_000);
+  await alice.detach('pub');
+
+  const other = await stage.node.createRoom({ bitrate: 200_000 });
+  await alice.publish(other, { tracks: [camera, camera] });
+  await until('what the room says', async () => {
+    const target = await total(mids, 'targetBitrate');
+    return target > 0 && target <= 200_000;
+  });
+  await alice.request('pub', { request: 'configure', bitrate: 2_000_000 }, { configured: 'ok' });
+  await until('more than the room says', async () => await total(mids, 'targetBitrate') > 300_000, { within: 30_000 });
+});
+
 // The fake microphone beeps for 20 ms at a time: the average level is near that of silence, 127.
 stage.test('who talks is told', async () => {
   const room = await stage.node.createRoom({ audiolevel_event: true, audio_active_packets: 50, audio_level_average: 126 });

@@ -4,52 +4,13 @@ import { test } from 'node:test';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { enter, expose, record, recorded as seen } from '../harness/call.js';
 import { Regions, supported } from '../harness/regions.js';
 import { until } from '../harness/until.js';
 
 const missing = supported();
 const deadline = 40; // seconds
 const noticed = 500; // a gap in what others see and hear, milliseconds; two encoders on a small machine make pictures late
-
-// enter has a page join a room.
-async function enter(page, name, room) {
-  await page.fill('#name', name);
-  await page.fill('#room', String(room));
-  await page.click('#enter');
-  await page.waitForSelector('#call:not([hidden])');
-}
-
-// record has a page note when it shows a picture of somebody, and plays his sound, for as long as it is open.
-function record(name) {
-  const pictures = [], sounds = [], seen = new WeakSet(), heard = new Map();
-  const tiles = () => [...document.querySelectorAll(`.tile[aria-label="${name}"]:not(.coming)`)];
-  const shown = video => tiles().some(t => t.contains(video));
-  const look = () => {
-    for (const video of tiles().map(t => t.querySelector('video'))) {
-      if (!video || seen.has(video)) continue;
-      seen.add(video);
-      const frame = now => {
-        if (shown(video)) pictures.push(now);
-        video.requestVideoFrameCallback(frame);
-      };
-      video.requestVideoFrameCallback(frame);
-    }
-  };
-  const listen = () => {
-    look();
-    for (const tile of tiles()) {
-      const video = tile.querySelector('video'), track = video?.srcObject?.getAudioTracks()[0];
-      const receiver = track && !video.muted && window.connections.flatMap(c => c.getReceivers()).find(r => r.track === track);
-      for (const { source, timestamp } of receiver?.getSynchronizationSources() ?? []) {
-        if (heard.get(source) !== timestamp) sounds.push(performance.now());
-        heard.set(source, timestamp);
-      }
-    }
-  };
-  setInterval(listen, 10);
-  const gap = (times, since) => times.filter(t => t >= since).reduce((g, t, i, all) => Math.max(g, i === 0 ? t - since : t - all[i - 1]), 0);
-  window.recorded = since => ({ pictures: pictures.length, sounds: sounds.length, picture: gap(pictures, since), sound: gap(sounds, since), last: performance.now() - Math.max(...pictures) });
-}
 
 test('a node drains under a call', { skip: missing ? `no regions here: ${missing}` : false, timeout: 180_000 }, async t => {
   let directory, regions, failed = true;
@@ -62,21 +23,13 @@ test('a node drains under a call', { skip: missing ? `no regions here: ${missing
   const [here, there] = ['eu', 'us'].map(site => regions.nodes.find(n => n.site === site));
   const room = 7010;
   const mover = await regions.page(here), watcher = await regions.page(there);
-  await watcher.addInitScript(() => {
-    window.connections = [];
-    window.RTCPeerConnection = class extends RTCPeerConnection {
-      constructor(...args) {
-        super(...args);
-        window.connections.push(this);
-      }
-    };
-  });
+  await expose(watcher);
   await watcher.reload();
   await enter(watcher, 'Watcher', room);
   await enter(mover, 'Mover', room);
   await watcher.waitForSelector('.tile[aria-label="Mover"]');
-  await watcher.evaluate(record, 'Mover');
-  const recorded = (since = 0) => watcher.evaluate(s => window.recorded(s), since);
+  await record(watcher, 'Mover');
+  const recorded = since => seen(watcher, since);
   await until('the watcher sees and hears the mover', async () => {
     const r = await recorded();
     return r.pictures > 60 && r.sounds > 100;
@@ -106,5 +59,12 @@ test('a node drains under a call', { skip: missing ? `no regions here: ${missing
   assert.equal(await mover.isVisible('#notice'), false);
   assert.equal(await mover.locator('.tile').count(), 2);
   assert.equal(await watcher.locator('.tile').count(), 2);
+  // Figures of the node that is gone are not shown any more.
+  const figures = name => mover.locator(`.tile[aria-label="${name}"] .figures`).innerText();
+  await until('the page tells where he is now', async () => /^Now with (us|ap)1$/.test(await figures('Mover (you)')));
+  assert.equal(await figures('Watcher'), '');
+  await mover.click('#open-node');
+  assert.match(await mover.innerText('#panel-title'), /^The page’s node \(your call is with (us|ap)1\)$/);
+  await mover.getByText('The node cannot be reached just now.').waitFor();
   failed = false;
 });

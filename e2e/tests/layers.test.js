@@ -1,7 +1,7 @@
 // Publishers that send several qualities, and subscribers that pick one.
 import assert from 'node:assert/strict';
 import { on, second } from '../harness/seen.js';
-import { grows, play, until } from '../harness/stage.js';
+import { grows, play, stands, until } from '../harness/stage.js';
 
 const stage = play();
 
@@ -44,6 +44,21 @@ for (const codec of ['vp8', 'h264']) {
     }
   });
 }
+
+stage.test('simulcast: its publisher does not send what nobody watches, and does at once when somebody wants to', async t => {
+  const room = await stage.node.createRoom();
+  const alice = await stage.client('alice');
+  const bob = await stage.client('bob');
+  const { id } = await alice.publish(room, { tracks: simulcast });
+  await bob.watch('sub', room, [{ feed: id, substream: 0 }]);
+  const sent = async rid => (await alice.outbound('pub', '1')).find(line => line.rid === rid)?.framesSent ?? 0;
+  await grows('frames of the highest layer', () => sent('h'), second, patience);
+  await stands('frames of the highest layer', () => sent('h'), patience);
+  await grows('frames of the lowest', () => sent('l'), second);
+  await layer(t, bob, { substream: 2 }, '1280x720', async () => await on(bob, 'sub').size(1) === '1280x720');
+  const silent = (await alice.notices('pub')).filter(([kind, , receiving]) => kind === 'media' && !receiving);
+  assert.deepEqual(silent, [], 'the publisher is not told that its video stopped');
+});
 
 // share measures from now on how much of the frames captured is received; it is a number every second, and NaN in between.
 function share(alice, bob) {

@@ -61,6 +61,12 @@ test('the module by itself', { timeout: 60_000 }, async t => {
   await t.test('the list as it is if nobody answers at all', async () => {
     assert.equal(names(await order([node('b', dead), node('a', refuses)], { deadline: 100 })), 'b a');
   });
+  await t.test('no sensible number of probes', async () => {
+    for (const probes of [0, -1, NaN, 0.5, '1']) {
+      const found = await order([node('refuses', refuses), node('fast', fast)], { probes });
+      assert.equal(names(found), 'fast refuses', `${probes}`);
+    }
+  });
   await t.test('where to ask, one after the other', async () => {
     const asked = [];
     const lists = await stand(t, (request, response) => {

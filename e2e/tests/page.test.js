@@ -198,6 +198,20 @@ stage.test('without a camera one can watch', async () => {
   await until('the viewer is named', async () => (await ada.page.innerText('#watchers')).includes('Viewer'));
 });
 
+stage.test('who refuses camera and microphone is told once, and can watch', async () => {
+  const viewer = await person('Viewer', {
+    room: rooms++,
+    prepare: page => page.addInitScript(() => {
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'));
+    }),
+  });
+  await viewer.page.getByText('You can join and watch').waitFor();
+  assert.match(await viewer.page.innerText('#preview-text'), /^The browser does not allow this page to use the camera and microphone\. [^.]+\. You can join and watch\.$/);
+  await join(viewer);
+  await viewer.page.getByRole('button', { name: 'Turn the camera on' }).click();
+  await says(viewer, 'to use the camera.');
+});
+
 stage.test('the state of the node, for whom it is open to', async () => {
   const [ada] = await call('Ada');
   await press(ada, 'Node');

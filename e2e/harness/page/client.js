@@ -178,11 +178,14 @@ export class Client {
   // onlyCandidates makes the client see the node's candidates of one protocol alone, as a firewall would.
   onlyCandidates(protocol) { this.protocol = protocol; }
 
+  // withoutFeedback makes the client see no offer of transport-wide feedback, as one that does not know it.
+  withoutFeedback() { this.plain = true; }
+
   #reachable(jsep) {
-    if (!this.protocol) return jsep;
-    const candidate = /^a=candidate:\S+ \d+ (\S+) /;
-    const lines = jsep.sdp.split('\r\n').filter(line => !candidate.test(line) || candidate.exec(line)[1].toLowerCase() === this.protocol);
-    return { ...jsep, sdp: lines.join('\r\n') };
+    const candidate = /^a=candidate:\S+ \d+ (\S+) /, feedback = /transport-(wide-)?cc/;
+    const seen = line => !(this.protocol && candidate.test(line) && candidate.exec(line)[1].toLowerCase() !== this.protocol)
+      && !(this.plain && feedback.test(line));
+    return { ...jsep, sdp: jsep.sdp.split('\r\n').filter(seen).join('\r\n') };
   }
 
   async #answer(handle, jsep) {
