@@ -46,4 +46,10 @@ func TestDialFails(t *testing.T) {
 	if len(m.failed) != 0 || len(m.touched) != 0 {
 		t.Error("a node with a link is out of reach")
 	}
+	delete(m.live, "nobody")
+	m.roundabout("nobody")
+	if _, cut := m.reach("nobody"); !cut || len(m.touched) != 1 {
+		t.Error("who speaks by way of others is not answered so at once")
+	}
+	m.dials.Wait()
 }

@@ -108,7 +108,15 @@ func New(cfg Config) (*Mesh, error) {
 	m.rooms = room.New(room.Config{Self: m.self, Call: m.call, Notify: m.notify, Store: cfg.Store, Log: cfg.Log})
 	m.detours = detour.New(detour.Config{
 		Self: m.self, Sign: cfg.Cluster.Sign, Verify: cfg.Cluster.Verify, Next: m.next, Call: m.links.Call,
-		Request: m.rooms.HandleCall, Notice: m.rooms.HandleNotice, Failed: func(to link.NodeID) { m.rooms.LinkChanged(to, false) },
+		Request: func(ctx context.Context, from link.NodeID, k link.Kind, request []byte) ([]byte, error) {
+			m.roundabout(from)
+			return m.rooms.HandleCall(ctx, from, k, request)
+		},
+		Notice: func(from link.NodeID, k link.Kind, payload []byte) {
+			m.roundabout(from)
+			m.rooms.HandleNotice(from, k, payload)
+		},
+		Failed: func(to link.NodeID) { m.rooms.LinkChanged(to, false) },
 	})
 	if cfg.Media != nil {
 		if err := m.carry(cfg, media); err != nil {
@@ -154,7 +162,7 @@ func (m *Mesh) handle() {
 		m.mu.RLock()
 		l := m.live[id]
 		m.mu.RUnlock()
-		return l != nil && !l.Stalled()
+		return l != nil && !l.Stalled() || m.table.Heard(id, time.Now())
 	})
 }
 
@@ -313,8 +321,9 @@ func (m *Mesh) dial(id link.NodeID) {
 	})
 }
 
-// patience is how long a link may take to be made until what rooms say to the node goes by way of others.
-const patience = time.Second
+// patience is how long a link may take to be made until what rooms say to the node goes by way of others. Most links across an ocean are there by
+// then, and while rooms do not hear each other their participants' time runs out.
+const patience = 400 * time.Millisecond
 
 // reach returns the link to a node, nil if there is none, and whether the node is out of reach by it: nothing comes over it, or none could be
 // made when it was last tried. If there is none, one is on its way.
@@ -329,6 +338,20 @@ func (m *Mesh) reach(id link.NodeID) (l *link.Link, cut bool) {
 	}
 	since, dialing := m.dialing[id]
 	return nil, dialing && time.Since(since) > patience
+}
+
+// roundabout notes that a node speaks to this one by way of others: it has no link that works, so it is answered in the same way, and this node need
+// not find out for itself first.
+func (m *Mesh) roundabout(from link.NodeID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.live[from] != nil {
+		return
+	}
+	if _, before := m.failed[from]; !before {
+		token(m.touched)
+	}
+	m.failed[from] = time.Now()
 }
 
 // notify sends a notice, over the link that there is or, where it is cut, by way of other nodes.

@@ -58,12 +58,14 @@ type Cluster struct {
 	rtt      map[link.NodeID]time.Duration
 	watchers []func()
 	doubts   map[link.NodeID]time.Time // nodes that gossip calls dead and that are heard, since when
+	strayed  time.Time                 // when gossip last called a node dead
 
 	vouch       func(link.NodeID) bool // set before Run
 	nextRenewal time.Time              // owned by the loop
 	expelledAt  time.Time              // when an expulsion last came up; owned by the loop
 	nextOwed    time.Time              // when the loop may begin a rotation because of one; owned by it
 	greeted     map[link.NodeID]bool   // owned by the loop
+	nextRecount time.Time              // likewise
 
 	wake   chan struct{} // something to publish
 	notify chan struct{} // watchers

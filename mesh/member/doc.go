@@ -27,6 +27,10 @@
 // that one in some ten million ends wrongly. A process that stands still for less than 2 s survives. A node that finds itself
 // slow gives others up to three times as long.
 //
+// Where a part of the mesh is cut off from another and a third reaches both, more of that gets lost. So gossip alone buries nobody who is heard:
+// by this node's links, or by those of nodes that are ([Cluster.Vouch]). Up to 32 nodes then also exchange all that they know until the
+// objection is everywhere.
+//
 // # Trust
 //
 // The first node makes a gossip key and an Ed25519 certificate authority. A cluster's id is the authority's: lower-case

@@ -10,9 +10,9 @@ import (
 // doubtTime bounds how long a node stays for being heard, though gossip calls it dead: should its gossip be out of order for good, it is no member.
 const doubtTime = 30 * time.Second
 
-// Vouch has f asked whether something was heard from a node just now, by other ways than gossip. Gossip can be wrong about it: a probe that was
-// lost, and those asked to repeat it cannot reach it either, because they are beyond an ocean that is cut. A node that is heard stays; it will
-// object to its death itself. It must be called before [Cluster.Run]; f must not wait.
+// Vouch has f asked whether something was heard from a node just now, here or by somebody who is heard, by other ways than gossip. Gossip can be
+// wrong about it: a probe that was lost, and those asked to repeat it cannot reach it either, because they are beyond an ocean that is cut. Or all of
+// a region call those beyond dead, and their objections get lost. A node that is heard stays; it will object to its death itself. It must be called before [Cluster.Run]; f must not wait.
 func (c *Cluster) Vouch(f func(link.NodeID) bool) { c.vouch = f }
 
 // doubted notes that gossip calls a node dead, and tells whether the node stays nevertheless.
@@ -22,7 +22,7 @@ func (c *Cluster) doubted(id link.NodeID) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.doubts[id] = c.now()
+	c.doubts[id], c.strayed = c.now(), c.now()
 	c.log.Debug("gossip calls a node dead that is heard", "id", id)
 	return true
 }

@@ -25,6 +25,8 @@ const (
 	suspicionMult = 3
 	suspicionMax  = 3 // times the least, while nobody confirms it
 	retransmits   = 5 // times log10(n+1), rounded up
+	// helpers is how many others are asked to try: some should be on this side of whatever is cut between here and there.
+	helpers = 8
 	// gossipInterval costs nothing while there is nothing to tell.
 	gossipInterval = 100 * time.Millisecond
 	gossipNodes    = 3
@@ -60,6 +62,7 @@ func (c *Cluster) gossip(ctx context.Context, host string) error {
 	cfg.ProbeInterval, cfg.ProbeTimeout = probeInterval, probeTimeout
 	cfg.SuspicionMult, cfg.SuspicionMaxTimeoutMult = suspicionMult, suspicionMax
 	cfg.RetransmitMult = retransmits
+	cfg.IndirectChecks = helpers
 	cfg.GossipInterval, cfg.GossipNodes = gossipInterval, gossipNodes
 	cfg.PushPullInterval = pushPull
 	cfg.AwarenessMaxMultiplier = degraded
@@ -209,7 +212,7 @@ func (c *Cluster) buried(id link.NodeID, n Node) {
 	c.mu.Lock()
 	delete(c.rtt, id)
 	c.peers.saw(id, n.Links, n.Gossip, c.now())
-	c.changed = true
+	c.changed, c.strayed = true, c.now()
 	c.mu.Unlock()
 	c.log.Info("node is gone", "id", id, "name", n.Name)
 	c.tell()

@@ -40,6 +40,9 @@ func (c *Cluster) Run(ctx context.Context) error {
 	c.jobs.wait()
 	c.leave(err == nil)
 	wg.Wait()
+	if len(c.expulsions.news()) > 0 { // they came too late for the loop
+		c.keepExpulsions()
+	}
 	c.keepPeers(true)
 	return err
 }
@@ -72,6 +75,7 @@ func (c *Cluster) loop(ctx context.Context) error {
 			c.publish()
 			c.call()
 			c.greet()
+			c.recount()
 			c.renew()
 			c.turnRing()
 		}
@@ -229,37 +233,6 @@ func (c *Cluster) call() {
 			c.peers.called(p, len(live), c.now())
 			c.mu.Unlock()
 		}
-	}
-}
-
-const (
-	// greetTime is for how long a node that has started greets others.
-	greetTime = 30 * time.Second
-	// greetMost is up to how many nodes that is needed. Whoever hears news of a node tells them to [retransmits] others at random while
-	// they are so few, and twice as many from there on: one time in a hundred somebody of a few is left out, until the next exchange of
-	// all that is known. Of more nobody is.
-	greetMost = 9
-)
-
-// greet exchanges all that is known with each of a few nodes when this one is new among them.
-func (c *Cluster) greet() {
-	if time.Since(c.started) > greetTime {
-		return
-	}
-	all := c.Nodes()
-	if len(all) > greetMost {
-		return
-	}
-	for i := range all {
-		n := &all[i]
-		if n.ID == c.id || c.greeted[n.ID] {
-			continue
-		}
-		c.greeted[n.ID] = c.jobs.start("greet "+string(n.ID), func(context.Context) {
-			if _, err := c.list.Join([]string{n.Gossip[0].String()}); err != nil { // it takes streamTime at most
-				c.log.Debug("a node is not greeted", "id", n.ID, "error", err)
-			}
-		})
 	}
 }
 

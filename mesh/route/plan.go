@@ -28,7 +28,7 @@ type plan struct {
 	origin     *node
 	orders     map[string]*order
 	candidates []Candidate // best first; nil until asked for
-	hops       []hop       // likewise
+	hops       *hops       // likewise
 }
 
 // plan returns what is concluded about the node so far; nil if it is not there.

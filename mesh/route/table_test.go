@@ -109,3 +109,44 @@ func TestUnsure(t *testing.T) {
 		t.Errorf("costs %v after a change", c)
 	}
 }
+
+// TestHeard has a node heard by the own link or a neighbour's, and not by hearsay of one who is not heard himself.
+func TestHeard(t *testing.T) {
+	table := newTable("a", "b", "c", "d")
+	heard := func(id link.NodeID, want bool) {
+		t.Helper()
+		if table.Heard(id, start) != want {
+			t.Errorf("%s heard: %v", id, !want)
+		}
+	}
+	table.SetRow("me", []Edge{up("a", ms), {To: "b"}}, start)
+	table.SetRow("a", []Edge{up("c", ms), {To: "d"}}, start)
+	table.SetRow("b", []Edge{up("d", ms)}, start)
+	heard("a", true)
+	heard("b", false)
+	heard("c", true)
+	heard("d", false)
+	heard("stranger", false)
+	table.SetRow("a", []Edge{{To: "c"}}, start)
+	heard("c", false)
+}
+
+// TestNoCircle has three nodes that think of each other's way beyond a cut as the cheapest, since their own has just become worse: what is passed on goes
+// the shortest way.
+func TestNoCircle(t *testing.T) {
+	table := newTable("a@here", "b@here", "far@far", "beyond@beyond")
+	table.SetRow("me", []Edge{up("a", ms), up("b", ms), {To: "far", RTT: 150 * ms, Late: 0.1, Up: true}, {To: "beyond"}}, start)
+	for _, neighbour := range []link.NodeID{"a", "b"} {
+		row := Row{Whole: true, Told: []Told{{To: "beyond", Seek: 1, RTT: 300_000, Via: []string{"far"}}}}
+		if err := table.Hear(neighbour, row.Append(nil), start); err != nil {
+			t.Fatal(err)
+		}
+	}
+	table.SetRow("far", []Edge{up("beyond", 150*ms)}, start)
+	if next, _ := table.Next("beyond", start); next != "a" {
+		t.Errorf("own: by way of %q", next)
+	}
+	if next, _ := table.Next("beyond", start, "a"); next != "far" {
+		t.Errorf("passed on: by way of %q", next)
+	}
+}

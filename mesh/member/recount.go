@@ -1,0 +1,80 @@
+package member
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"time"
+)
+
+// Whoever hears news of a node tells them to [retransmits] others at random while there are fewer than ten nodes, and to more from
+// there on. One time in a hundred a node of few is left out, and more often while a part of the others is cut off from it: of a newcomer, or of
+// one that was called dead and objected. It would hear of that when all that is known is exchanged with somebody, up to half a
+// minute later. So few nodes exchange it when there are such news.
+const (
+	// greetTime is for how long a node that has started exchanges it with each of up to greetMost nodes.
+	greetTime = 30 * time.Second
+	greetMost = 9
+	// recountTime is for how long a node that gossip called dead has others exchange it every recountEvery, while there are up to
+	// recountMost nodes.
+	recountTime  = 20 * time.Second
+	recountEvery = 2 * time.Second
+	recountMost  = 32
+)
+
+// greet exchanges all that is known with each of a few nodes when this one is new among them.
+func (c *Cluster) greet() {
+	if time.Since(c.started) > greetTime {
+		return
+	}
+	all := c.table.live()
+	if len(all) >= greetMost {
+		return
+	}
+	for _, d := range all {
+		if !c.greeted[d.ID] {
+			c.greeted[d.ID] = c.exchange(d.Node)
+		}
+	}
+}
+
+// recount exchanges all that is known with those that gossip calls dead and that are heard, so that they learn of it and object, and with
+// one of a few nodes after another: one that is taken to be gone may be there. Nodes that are heard are better for that than others.
+func (c *Cluster) recount() {
+	now := c.now()
+	c.mu.Lock()
+	past := now.Sub(c.strayed)
+	doubts := maps.Clone(c.doubts)
+	c.mu.Unlock()
+	if past > recountTime || now.Before(c.nextRecount) {
+		return
+	}
+	all := c.table.live()
+	if len(all) >= recountMost {
+		return
+	}
+	c.nextRecount = now.Add(recountEvery)
+	var heard []described
+	for _, d := range all {
+		if _, doubted := doubts[d.ID]; doubted {
+			c.exchange(d.Node)
+		} else if c.vouch != nil && c.vouch(d.ID) {
+			heard = append(heard, d)
+		}
+	}
+	if len(heard) == 0 {
+		heard = all
+	}
+	if len(heard) > 0 {
+		c.exchange(heard[rand.IntN(len(heard))].Node) //nolint:gosec // any will do
+	}
+}
+
+// exchange has gossip exchange all that is known with a node, and tells whether that was begun.
+func (c *Cluster) exchange(n Node) bool {
+	return c.jobs.start("exchange with "+string(n.ID), func(context.Context) {
+		if _, err := c.list.Join([]string{n.Gossip[0].String()}); err != nil { // it takes streamTime at most
+			c.log.Debug("no exchange with a node", "id", n.ID, "error", err)
+		}
+	})
+}
