@@ -376,8 +376,8 @@ func (w *want) expire(now int64) {
 	}
 	well := w.healthy(w.main, now)
 	switch {
-	case !t.rooted():
-		if now-t.asked >= answerTime && (well || w.next(now) != "") {
+	case !t.rooted(): // its answer takes long, or cannot come: an ocean that is cut silences one link after the other
+		if (t.stalled || now-t.asked >= answerTime) && (well || w.next(now) != "") {
 			w.give(t, now)
 		}
 	case !well: // it would have been promoted

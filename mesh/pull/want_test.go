@@ -267,6 +267,18 @@ func TestSilentCandidate(t *testing.T) {
 	s.wants("leave b, ask a")
 }
 
+// Links that fall silent one after the other: nobody waits for the answer of one.
+func TestCandidatesStall(t *testing.T) {
+	s := newScript(t, "a", "b", "c")
+	s.begin()
+	s.w.stalled("a", true, s.now)
+	s.wants("ask b 100")
+	s.w.stalled("b", true, s.now)
+	s.wants("leave b, ask c 100")
+	s.offers(7, "home", "c")
+	s.wants("feed c, leave a")
+}
+
 func TestLoopIsLeft(t *testing.T) {
 	s := newScript(t, "a", "home")
 	s.w.locate("home", false, s.now)
