@@ -21,8 +21,8 @@ func (n *Node) consoleExpel(ctx context.Context, r console.ExpelRequest) (consol
 	all := meshNodes(n.mesh.Nodes())
 	m, err := findNode(all, r.Node)
 	e := console.Expulsion{Node: m.Name, Label: m.Label, ID: m.ID, There: err == nil, Authority: m.Authority}
-	if err != nil && member.IsID(r.Node) { // stolen machines may be switched off, and come back
-		e.ID, e.Label, err = r.Node, r.Node, nil
+	if member.IsID(r.Node) && m.ID != r.Node { // stolen machines may be switched off, and come back; another may call itself by their ids
+		e, err = console.Expulsion{ID: r.Node, Label: r.Node}, nil
 	}
 	if err != nil {
 		return e, err

@@ -23,6 +23,8 @@ const (
 	owedPause = 10 * time.Minute
 	// Expulsions ordered by members that could not do it themselves: one that has gone wrong must not be able to expel everybody.
 	orderEvery, orderBurst = 10 * time.Minute, 3
+	// maxOrdered leaves room for those of an operator at a node that holds the authority's key.
+	maxOrdered = maxExpulsions / 4
 )
 
 // Why an expulsion is refused.
@@ -93,6 +95,7 @@ func (c *Cluster) expel(id link.NodeID) error {
 	if _, err := c.expulsions.take(raw, a, false, c.now()); err != nil {
 		return err
 	}
+	c.voidInvitations()
 	c.keepExpulsions()
 	c.wakeUp()
 	if err := c.withhold(); err != nil {
@@ -106,7 +109,7 @@ func (c *Cluster) orderExpulsion(ctx context.Context, id link.NodeID) error {
 	if id == c.id {
 		return ErrExpelSelf
 	}
-	if n, ok := c.table.node(id); ok && n.Authority {
+	if c.holds(id) {
 		if !slices.ContainsFunc(c.table.live(), func(d described) bool { return d.Authority && d.ID != id }) {
 			return ErrLastAuthority
 		}
@@ -121,15 +124,31 @@ func (c *Cluster) orderExpulsion(ctx context.Context, id link.NodeID) error {
 	return nil
 }
 
+// holds tells whether a node holds the authority's key, or did when it was last there: who has others take it for dead shall not have it expelled.
+func (c *Cluster) holds(id link.NodeID) bool {
+	if n, ok := c.table.node(id); ok {
+		return n.Authority
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.peers.byID[id]
+	return p != nil && p.Authority
+}
+
 // newOrders bounds what [admission.expel] obeys.
 func newOrders() *rate.Limiter { return rate.NewLimiter(rate.Every(orderEvery), orderBurst) }
 
 // expel obeys another member, within bounds.
 func (a *admission) expel(from, id link.NodeID) error {
-	if n, ok := a.c.table.node(id); ok && n.Authority {
+	known := a.c.expulsions.has(id)
+	switch {
+	case known:
+	case a.c.holds(id):
 		return errHolder
+	case len(a.c.expulsions.all()) >= maxOrdered:
+		return errManyExpulsions
 	}
-	if !a.c.expulsions.has(id) && !a.orders.AllowN(a.c.now(), 1) {
+	if !known && !a.orders.AllowN(a.c.now(), 1) {
 		return errors.New("too many nodes were expelled of late by order of others: ask a node that holds the authority's key")
 	}
 	a.c.log.Info("asked to expel a node", "id", id, "asked_by", from)
@@ -165,6 +184,9 @@ func (c *Cluster) learn(raw [][]byte) {
 // carryOut does what follows from expulsions that came up. It is the loop's.
 func (c *Cluster) carryOut() {
 	fresh, over := c.expulsions.news(), c.expulsions.expire(c.now())
+	if len(fresh) > 0 {
+		c.voidInvitations() // first: after a crash in between the expulsions are learned again, and void them again
+	}
 	if len(fresh) > 0 || over {
 		c.keepExpulsions()
 	}
@@ -181,12 +203,16 @@ func (c *Cluster) carryOut() {
 		c.log.Warn("node is expelled", "id", id, "name", name)
 		c.news.QueueBroadcast(tale(wire.Marshal(&news{Expulsions: [][]byte{c.expulsions.of(id)}})))
 	}
+	c.tell()
+}
+
+// voidInvitations ends those of this node that are open.
+func (c *Cluster) voidInvitations() {
 	if n, err := c.admission.void(); err != nil {
 		c.log.Error("the end of open invitations cannot be kept", "error", err)
 	} else if n > 0 {
 		c.log.Warn("open invitations of this node are void: the expelled may know them", "invitations", n)
 	}
-	c.tell()
 }
 
 // castOut is the end of this node's membership.

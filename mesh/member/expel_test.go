@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"cardea/relay/link"
 )
 
@@ -240,6 +242,11 @@ func TestExpelOrders(t *testing.T) {
 	if n := len(a.expulsions.all()) + len(second.expulsions.all()); n > 4*orderBurst { // each knows what the other did
 		t.Errorf("one node has %d expelled", n/2)
 	}
+	second.end()
+	together(t, a, b)
+	if err := a.admission.expel(b.id, second.id); !errors.Is(err, errHolder) {
+		t.Errorf("an authority that is away, by one that does not ask itself: %v", err)
+	}
 	if err := expel(b, b.id); !errors.Is(err, ErrExpelSelf) {
 		t.Errorf("itself, by another: %v", err)
 	}
@@ -299,5 +306,26 @@ func TestExpelOwed(t *testing.T) {
 	}
 	if !bytes.Equal(c.member().rawRing, rings[1]) {
 		t.Error("it is the last ring that counts, not always the same one")
+	}
+}
+
+// TestExpelShare has members order expulsions of nodes that are not there, for as long as it takes: an operator can still expel them.
+func TestExpelShare(t *testing.T) {
+	c, err := Open(t.Context(), config(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.admission.orders = rate.NewLimiter(rate.Inf, 1)
+	for i := range maxOrdered {
+		if err := c.admission.expel("somebody", testID(i)); err != nil {
+			t.Fatalf("order %d: %v", i, err)
+		}
+	}
+	if err := c.admission.expel("somebody", testID(maxOrdered)); !errors.Is(err, errManyExpulsions) {
+		t.Errorf("one more: %v", err)
+	}
+	if err := c.expel(testID(maxOrdered)); err != nil {
+		t.Errorf("by an operator: %v", err)
 	}
 }

@@ -192,7 +192,7 @@ func (c *Cluster) arrived(id link.NodeID, raw []byte) {
 		c.log.Info("node is there", "id", id, "name", n.Name, "region", n.Region, "addresses", n.Links)
 	}
 	c.mu.Lock()
-	c.peers.saw(id, n.Links, n.Gossip, c.now())
+	c.peers.saw(&n, c.now())
 	c.changed = true
 	c.mu.Unlock()
 	c.tell()
@@ -211,7 +211,7 @@ func (c *Cluster) buried(id link.NodeID, n Node) {
 	c.coordinates.ForgetNode(string(id))
 	c.mu.Lock()
 	delete(c.rtt, id)
-	c.peers.saw(id, n.Links, n.Gossip, c.now())
+	c.peers.saw(&n, c.now())
 	c.changed, c.strayed = true, c.now()
 	c.mu.Unlock()
 	c.log.Info("node is gone", "id", id, "name", n.Name)

@@ -25,6 +25,8 @@ type peer struct {
 	Links  []netip.AddrPort `json:"links"`
 	Gossip []netip.AddrPort `json:"gossip"`
 	Seen   time.Time        `json:"seen"` // when it was last known to live
+	// Authority says that it held the authority's key.
+	Authority bool `json:"authority,omitempty"`
 
 	next  time.Time // not to be called before
 	calls int       // in vain, since it was seen
@@ -43,7 +45,7 @@ func newPeers(kept []peer) *peers {
 	p := &peers{byID: map[link.NodeID]*peer{}, seeds: map[netip.AddrPort]*peer{}}
 	for _, k := range kept {
 		if _, err := rawID(k.ID); err == nil && len(k.Links) > 0 && len(p.byID) < maxPeers {
-			p.byID[k.ID] = &peer{ID: k.ID, Links: cut(k.Links), Gossip: cut(k.Gossip), Seen: k.Seen}
+			p.byID[k.ID] = &peer{ID: k.ID, Links: cut(k.Links), Gossip: cut(k.Gossip), Seen: k.Seen, Authority: k.Authority}
 		}
 	}
 	return p
@@ -52,14 +54,14 @@ func newPeers(kept []peer) *peers {
 func cut(a []netip.AddrPort) []netip.AddrPort { return slices.Clone(a[:min(len(a), maxAddresses)]) }
 
 // saw notes that a node is there, or was until now.
-func (p *peers) saw(id link.NodeID, links, gossip []netip.AddrPort, now time.Time) {
-	k := p.byID[id]
+func (p *peers) saw(n *Node, now time.Time) {
+	k := p.byID[n.ID]
 	if k == nil {
 		p.makeRoom(now)
-		k = &peer{ID: id}
-		p.byID[id] = k
+		k = &peer{ID: n.ID}
+		p.byID[n.ID] = k
 	}
-	k.Links, k.Gossip, k.Seen, k.calls, k.next = cut(links), cut(gossip), now, 0, time.Time{}
+	k.Links, k.Gossip, k.Authority, k.Seen, k.calls, k.next = cut(n.Links), cut(n.Gossip), n.Authority, now, 0, time.Time{}
 }
 
 // makeRoom forgets whom nobody has seen for long, and the one unseen for longest if that is not enough.
@@ -147,7 +149,7 @@ func (p *peers) met(k *peer, now time.Time) {
 func (p *peers) kept() []peer {
 	all := make([]peer, 0, len(p.byID))
 	for _, k := range p.byID {
-		all = append(all, peer{ID: k.ID, Links: k.Links, Gossip: k.Gossip, Seen: k.Seen})
+		all = append(all, peer{ID: k.ID, Links: k.Links, Gossip: k.Gossip, Seen: k.Seen, Authority: k.Authority})
 	}
 	slices.SortFunc(all, func(a, b peer) int { return cmp.Compare(a.ID, b.ID) })
 	return all

@@ -80,7 +80,7 @@ func TestPeersMissing(t *testing.T) {
 		t.Error("looking a seed up anew forgets that it was called")
 	}
 	for i := range 20 {
-		p.saw(testID(100+i), testPeer(100+i, now).Links, nil, now)
+		p.saw(&Node{ID: testID(100 + i), Links: testPeer(100+i, now).Links}, now)
 	}
 	if due := p.due(live, now.Add(time.Hour)); len(due) != callAtOnce {
 		t.Errorf("%d calls at once", len(due))
@@ -93,7 +93,7 @@ func TestPeersBounded(t *testing.T) {
 	p := newPeers(nil)
 	for i := range 2 * maxPeers {
 		k := testPeer(i, now)
-		p.saw(k.ID, k.Links, k.Gossip, now.Add(time.Duration(i)*time.Second))
+		p.saw(&Node{ID: k.ID, Links: k.Links, Gossip: k.Gossip}, now.Add(time.Duration(i)*time.Second))
 	}
 	if kept := p.kept(); len(kept) != maxPeers {
 		t.Errorf("%d remembered", len(kept))
@@ -101,7 +101,7 @@ func TestPeersBounded(t *testing.T) {
 	if p.byID[testID(0)] != nil || p.byID[testID(2*maxPeers-1)] == nil {
 		t.Error("the wrong ones are forgotten")
 	}
-	p.saw(testID(9999), testPeer(1, now).Links, nil, now.Add(2*forgetAfter))
+	p.saw(&Node{ID: testID(9999), Links: testPeer(1, now).Links}, now.Add(2*forgetAfter))
 	if len(p.byID) != 1 {
 		t.Errorf("%d remembered after long", len(p.byID))
 	}

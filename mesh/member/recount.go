@@ -15,8 +15,7 @@ const (
 	// greetTime is for how long a node that has started exchanges it with each of up to greetMost nodes.
 	greetTime = 30 * time.Second
 	greetMost = 9
-	// recountTime is for how long a node that gossip called dead has others exchange it every recountEvery, while there are up to
-	// recountMost nodes.
+	// recountTime is for how long after gossip called a node dead others exchange it every recountEvery, while there are up to recountMost nodes.
 	recountTime  = 20 * time.Second
 	recountEvery = 2 * time.Second
 	recountMost  = 32
@@ -38,26 +37,24 @@ func (c *Cluster) greet() {
 	}
 }
 
-// recount exchanges all that is known with those that gossip calls dead and that are heard, so that they learn of it and object, and with
-// one of a few nodes after another: one that is taken to be gone may be there. Nodes that are heard are better for that than others.
+// recount calls on those that gossip calls dead and that are heard, so that they learn of it and object: by the admission port first, for it may be
+// that they have other gossip keys. And it exchanges all that is known with one of a few nodes after another: one that is taken to be gone may be
+// there. Nodes that are heard are better for that than others.
 func (c *Cluster) recount() {
 	now := c.now()
 	c.mu.Lock()
 	past := now.Sub(c.strayed)
 	doubts := maps.Clone(c.doubts)
 	c.mu.Unlock()
-	if past > recountTime || now.Before(c.nextRecount) {
-		return
-	}
-	all := c.table.live()
-	if len(all) >= recountMost {
+	if now.Before(c.nextRecount) || len(doubts) == 0 && past > recountTime {
 		return
 	}
 	c.nextRecount = now.Add(recountEvery)
+	all := c.table.live()
 	var heard []described
 	for _, d := range all {
 		if _, doubted := doubts[d.ID]; doubted {
-			c.exchange(d.Node)
+			c.clearUp(d.Node)
 		} else if c.vouch != nil && c.vouch(d.ID) {
 			heard = append(heard, d)
 		}
@@ -65,9 +62,18 @@ func (c *Cluster) recount() {
 	if len(heard) == 0 {
 		heard = all
 	}
-	if len(heard) > 0 {
+	if len(heard) > 0 && len(all) < recountMost && past <= recountTime {
 		c.exchange(heard[rand.IntN(len(heard))].Node) //nolint:gosec // any will do
 	}
+}
+
+// clearUp calls on a node that gossip calls dead.
+func (c *Cluster) clearUp(n Node) {
+	c.jobs.start("clear up with "+string(n.ID), func(ctx context.Context) {
+		if err := c.meet(ctx, peer{ID: n.ID, Links: n.Links, Gossip: n.Gossip}); err != nil {
+			c.log.Debug("a node that gossip calls dead is heard, and cannot be called on", "id", n.ID, "error", err)
+		}
+	})
 }
 
 // exchange has gossip exchange all that is known with a node, and tells whether that was begun.

@@ -41,6 +41,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	c.leave(err == nil)
 	wg.Wait()
 	if len(c.expulsions.news()) > 0 { // they came too late for the loop
+		c.voidInvitations()
 		c.keepExpulsions()
 	}
 	c.keepPeers(true)

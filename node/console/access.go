@@ -32,6 +32,11 @@ func (a Access) allows(r *http.Request) bool {
 	if shown, right := a.bears(r); shown {
 		return right
 	}
+	return a.admits(r)
+}
+
+// admits tells whether the request may see what is closed without a token.
+func (a Access) admits(r *http.Request) bool {
 	for _, h := range []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via"} {
 		if r.Header.Get(h) != "" {
 			return false // who asks is not who connected
@@ -100,7 +105,7 @@ func (g *gate) closed(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a, now := g.access(), time.Now()
 		shown, right := a.bears(r)
-		if shown {
+		if shown && !a.admits(r) { // who needs none guesses none
 			from := g.source(r)
 			if !g.wrong.left(from, now) || !right && !g.wrong.take(from, now) {
 				w.Header().Set("Retry-After", strconv.Itoa(int(sourceEvery/time.Second)))

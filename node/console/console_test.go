@@ -119,6 +119,9 @@ func TestGuessingTheToken(t *testing.T) {
 		if n := guess("127.0.0.1:1", "198.51.100.1"); n != wrongBurst {
 			t.Errorf("%d guesses by way of a proxy were compared", n)
 		}
+		if n := guess("127.0.0.1:1", "nobody"); n != wrongBurst {
+			t.Errorf("%d guesses by way of a proxy that says nothing were compared", n)
+		}
 		for _, tt := range []struct {
 			what, remote, token, forwarded string
 			want                           int
@@ -128,6 +131,7 @@ func TestGuessingTheToken(t *testing.T) {
 			{"another one by that proxy", "127.0.0.1:1", "secret", "198.51.100.2", http.StatusOK},
 			{"without a token", "192.0.2.1:1", "", "", http.StatusUnauthorized},
 			{"from here", "127.0.0.1:1", "", "", http.StatusOK},
+			{"from here, with the token, after guesses by that proxy", "127.0.0.1:1", "secret", "", http.StatusOK},
 		} {
 			if code := ask(tt.remote, tt.token, tt.forwarded); code != tt.want {
 				t.Errorf("%s: %d, not %d", tt.what, code, tt.want)

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// sourceBuckets is how many buckets there are at most, which bounds the memory; sources that share one share its rate.
+// sourceBuckets is how many buckets there are at most, for IPv4 and for IPv6, which bounds the memory; sources that share one share its rate.
 const sourceBuckets = 4096
 
 // sourceEvery is after how long a source may do one more of whatever is limited.
@@ -22,7 +22,7 @@ type sources struct {
 	seed  maphash.Seed
 
 	mu      sync.Mutex
-	buckets map[uint64]*rate.Limiter // at most sourceBuckets
+	buckets map[uint64]*rate.Limiter // at most twice sourceBuckets
 }
 
 func newSources(burst int) *sources {
@@ -57,6 +57,9 @@ func (s *sources) bucket(source netip.Addr) *rate.Limiter {
 		source = p.Addr()
 	}
 	key := maphash.Comparable(s.seed, source) % sourceBuckets
+	if source.Is6() { // of which one may have thousands of networks: no IPv4 address shares theirs
+		key += sourceBuckets
+	}
 	b := s.buckets[key]
 	if b == nil {
 		b = rate.NewLimiter(rate.Every(sourceEvery), s.burst)

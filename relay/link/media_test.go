@@ -332,6 +332,7 @@ func TestEarly(t *testing.T) {
 	if l.Export(flow, s, 1); s.Sinks() != 0 {
 		t.Error("an export of a closed link")
 	}
+	<-back.Done()
 	if back.Import(flow, imported); back.flows.any() {
 		t.Error("an import of a closed link")
 	}

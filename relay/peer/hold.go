@@ -29,6 +29,9 @@ const (
 	// rampTime is how long a client may take until it sends its highest layer for once: while its estimate still grows it is not
 	// limited, for that would end the growth. Who takes longer has no more to send.
 	rampTime = int64(time.Minute)
+	// unfairTime is how long a client may take to give the wanted layers what they took before, while it sends others. One that gives less to all
+	// alike is not limited again.
+	unfairTime = int64(3 * time.Second)
 	// flowTime is the silence after which a layer is taken not to flow.
 	flowTime = int64(500 * time.Millisecond)
 	// holdInterval is how often wishes are looked at that no request for a keyframe tells of, ns.
@@ -204,9 +207,18 @@ func (h *hold) tune(flows []layerFlow, now int64) {
 	for _, f := range flows[:h.top+1] {
 		used += f.bits
 	}
+	var least uint64 // what the wanted layers took without a limit
+	for _, k := range h.known[:h.top+1] {
+		least += k.bits
+	}
 	for _, f := range flows[h.top+1:] {
 		if now-f.last < flowTime {
-			h.limit = max(h.limit/5*4, min(used, h.limit))
+			if used < least/2 && now-h.limited >= unfairTime {
+				h.lift(now)
+				h.slow, h.raised = true, 0
+				return
+			}
+			h.limit = max(h.limit/5*4, min(max(used, least), h.limit))
 			h.ceiling = h.limit
 			return
 		}

@@ -375,3 +375,28 @@ func TestLimitOfAllLines(t *testing.T) {
 		t.Errorf("asked to stay below %d", bits)
 	}
 }
+
+// TestHoldScalesAll has a client that gives less to all encodings alike: it is left alone, and the one that is watched does not suffer for long.
+func TestHoldScalesAll(t *testing.T) {
+	var h hold
+	now := int64(time.Second)
+	h.begin(nil, now)
+	worth := []uint64{150_000, 450_000, 1_500_000}
+	limits := 0
+	for end := now + int64(2*time.Minute); now < end; now += holdInterval {
+		h.want(0b001, now)
+		share := 1.0
+		if h.limit > 0 {
+			share = min(1, float64(h.limit)/2_100_000)
+			limits++
+		}
+		flows := make([]layerFlow, len(worth))
+		for i, w := range worth {
+			flows[i] = layerFlow{bits: uint64(float64(w) * share), rate: 30, last: now}
+		}
+		h.review(flows, now)
+	}
+	if limits == 0 || h.limit != 0 || !h.slow || limits > int(5*time.Second)/int(holdInterval) {
+		t.Errorf("limited %d times, at last to %d", limits, h.limit)
+	}
+}

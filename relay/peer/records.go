@@ -11,15 +11,15 @@ const (
 )
 
 // unprotected tells whether a datagram has a record in the clear, which anybody can write, once there are keys: an alert would
-// end the connection, and so would much that cannot be parsed. Only the client's last flight may come again, because ours
+// end the connection, and so would much that cannot be parsed. A change of cipher is never encrypted, whatever epoch it names. Only the client's last flight may come again, because ours
 // got lost; repeat says whether that is still to be expected.
 func unprotected(datagram []byte, repeat bool) bool {
 	for len(datagram) >= recordHeader {
 		kind, epoch := datagram[0], binary.BigEndian.Uint16(datagram[3:])
 		body := datagram[recordHeader:]
 		body = body[:min(int(binary.BigEndian.Uint16(datagram[11:])), len(body))]
-		if epoch == 0 {
-			cipher := kind == recordCipher && len(body) == 1 && body[0] == 1
+		if epoch == 0 || kind == recordCipher {
+			cipher := epoch == 0 && kind == recordCipher && len(body) == 1 && body[0] == 1
 			if !repeat || !cipher && kind != recordHandshake {
 				return true
 			}

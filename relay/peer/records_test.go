@@ -31,6 +31,7 @@ func TestUnprotected(t *testing.T) {
 		{"the last flight again", flight, false},
 		{"a change to no cipher", record(recordCipher, 0, 1), true},
 		{"a change of cipher with more in it", record(recordCipher, 0, 30), true},
+		{"a change of cipher in a later epoch", record(recordCipher, 1, 1), true},
 		{"half a header", record(data, 1, 0)[:12], true},
 		{"a record cut short", record(data, 1, 100)[:50], false}, // DTLS sees that itself
 	}

@@ -19,6 +19,17 @@ export const token = {
 
 const patience = 15_000; // milliseconds: a node that says nothing for so long is not waited for
 
+// either ends with the first of two signals, also in browsers of 2023.
+function either(...signals) {
+  if (AbortSignal.any) return AbortSignal.any(signals);
+  const end = new AbortController();
+  for (const s of signals) {
+    if (s.aborted) end.abort(s.reason);
+    s.addEventListener('abort', () => end.abort(s.reason), { once: true });
+  }
+  return end.signal;
+}
+
 async function ask(path, { signal, ...options } = {}) {
   const headers = { ...options.headers };
   const shown = token.get();
@@ -26,7 +37,7 @@ async function ask(path, { signal, ...options } = {}) {
   let reply;
   try {
     const late = AbortSignal.timeout(patience);
-    reply = await fetch(new URL(path, root), { cache: 'no-store', ...options, headers, signal: signal ? AbortSignal.any([signal, late]) : late });
+    reply = await fetch(new URL(path, root), { cache: 'no-store', ...options, headers, signal: signal ? either(signal, late) : late });
   } catch (err) {
     throw unreachable(err);
   }
