@@ -51,10 +51,15 @@ func (c *Cluster) recount() {
 	}
 	c.nextRecount = now.Add(recountEvery)
 	all := c.table.live()
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	called := 0
 	var heard []described
 	for _, d := range all {
 		if _, doubted := doubts[d.ID]; doubted {
-			c.clearUp(d.Node)
+			if called < callAtOnce { // half of a large mesh may call the other half dead
+				called++
+				c.clearUp(d.Node)
+			}
 		} else if c.vouch != nil && c.vouch(d.ID) {
 			heard = append(heard, d)
 		}
