@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -116,6 +117,7 @@ func (m *Mesh) unreached(now time.Time) (ids []link.NodeID) {
 		}
 		ids = append(ids, id)
 	}
+	maps.DeleteFunc(m.around, func(_ link.NodeID, at time.Time) bool { return now.Sub(at) > failedTime })
 	return ids
 }
 

@@ -79,6 +79,7 @@ type Mesh struct {
 	live    map[link.NodeID]*link.Link
 	dialing map[link.NodeID]time.Time // since when
 	failed  map[link.NodeID]time.Time // when a link could last not be made
+	around  map[link.NodeID]time.Time // when a node without a link last spoke by way of others
 	dials   sync.WaitGroup
 	quit    context.CancelFunc // of dials; nil before Run
 	serving context.Context    //nolint:containedctx // bounds the dials that notices begin
@@ -88,7 +89,7 @@ type Mesh struct {
 func New(cfg Config) (*Mesh, error) {
 	m := &Mesh{
 		self: cfg.Cluster.Self().ID, cluster: cfg.Cluster, log: cfg.Log, changed: make(chan struct{}, 1), touched: make(chan struct{}, 1), met: make(chan struct{}),
-		live: make(map[link.NodeID]*link.Link), dialing: make(map[link.NodeID]time.Time), failed: make(map[link.NodeID]time.Time),
+		live: make(map[link.NodeID]*link.Link), dialing: make(map[link.NodeID]time.Time), failed: make(map[link.NodeID]time.Time), around: make(map[link.NodeID]time.Time),
 	}
 	m.homes.init()
 	m.table = route.New(m.self)
@@ -257,6 +258,7 @@ func (m *Mesh) linked(l *link.Link, up bool) {
 	if up {
 		m.live[l.Peer()] = l
 		delete(m.failed, l.Peer())
+		delete(m.around, l.Peer())
 	} else if m.live[l.Peer()] == l {
 		delete(m.live, l.Peer())
 		if l.Stalled() {
@@ -336,22 +338,21 @@ func (m *Mesh) reach(id link.NodeID) (l *link.Link, cut bool) {
 	if _, failed := m.failed[id]; failed {
 		return nil, true
 	}
+	if _, around := m.around[id]; around {
+		return nil, true
+	}
 	since, dialing := m.dialing[id]
 	return nil, dialing && time.Since(since) > patience
 }
 
 // roundabout notes that a node speaks to this one by way of others: it has no link that works, so it is answered in the same way, and this node need
-// not find out for itself first.
+// not find out for itself first. That is no news to others: its link may only take long to be made.
 func (m *Mesh) roundabout(from link.NodeID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.live[from] != nil {
-		return
+	if m.live[from] == nil {
+		m.around[from] = time.Now()
 	}
-	if _, before := m.failed[from]; !before {
-		token(m.touched)
-	}
-	m.failed[from] = time.Now()
 }
 
 // notify sends a notice, over the link that there is or, where it is cut, by way of other nodes.

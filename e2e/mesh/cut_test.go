@@ -46,6 +46,13 @@ func (w *world) testCut(t *testing.T) {
 		ids[i] = p.ID
 	}
 	c.kill(t, keeper, ids...)
+	for n, a := range c.at {
+		for _, p := range left {
+			if times := a.count("leaving", p.ID); n != keeper && times != 0 {
+				t.Errorf("at %s, %s is seen to leave %d times", n.name, p.at.name, times)
+			}
+		}
+	}
 	t.Logf("%s was the keeper; %s is", keeper.name, w.except(keeper)[0].keeper(t, c.room).name)
 	w.setDown(t, "eu", "us", false)
 	c.back(t, keeper, left...)

@@ -28,7 +28,7 @@
 // slow gives others up to three times as long.
 //
 // Where a part of the mesh is cut off from another and a third reaches both, more of that gets lost. So gossip alone buries nobody who is heard:
-// by this node's links, or by those of nodes that are ([Cluster.Vouch]). Up to 32 nodes then also exchange all that they know until the
+// by this node's links, or, of nodes with media, by those of nodes that are ([Cluster.Vouch]). Up to 32 nodes then also exchange all that they know until the
 // objection is everywhere.
 //
 // # Trust

@@ -3,6 +3,7 @@ package member
 import (
 	"bytes"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 func TestRecount(t *testing.T) {
 	var nodes []*testNode
 	var mend []func()
+	var over atomic.Bool
 	for i := range 2 {
 		cfg := config(t)
 		if i > 0 {
@@ -24,6 +26,14 @@ func TestRecount(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Vouch(func(link.NodeID) bool { return true })
+		var met atomic.Bool
+		c.Watch(func() {
+			if len(c.Nodes()) == 2 {
+				met.Store(true)
+			} else if met.Load() && !over.Load() {
+				t.Error("a node is gone that is heard")
+			}
+		})
 		nodes = append(nodes, run(t, c))
 	}
 	together(t, nodes...)
@@ -36,9 +46,6 @@ func TestRecount(t *testing.T) {
 				n.mu.Unlock()
 				if have != want || n.list.NumMembers() != 2-want {
 					return fmt.Sprintf("%d doubts, gossip knows %d", have, n.list.NumMembers())
-				}
-				if len(n.Nodes()) != 2 {
-					return "a node is gone that is heard"
 				}
 			}
 			return ""
@@ -53,4 +60,5 @@ func TestRecount(t *testing.T) {
 		f()
 	}
 	doubts(0)
+	over.Store(true)
 }
