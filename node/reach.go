@@ -38,6 +38,35 @@ func (r *reach) roundTrip(to netip.Addr) (least time.Duration) {
 	return least
 }
 
+func (r *reach) add(c *reached) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.by == nil {
+		r.by = make(map[netip.Addr][]*reached)
+	}
+	c.at = len(r.by[c.from])
+	r.by[c.from] = append(r.by[c.from], c)
+}
+
+// remove forgets a connection, the last of its address taking its place: of the thousands behind one NAT, many may go at once.
+func (r *reach) remove(c *reached) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.by[c.from]
+	if c.at >= len(all) || all[c.at] != c {
+		return // it was closed before
+	}
+	last := len(all) - 1
+	moved := all[last]
+	all[c.at], moved.at = moved, c.at
+	all[last] = nil
+	if last > 0 {
+		r.by[c.from] = all[:last]
+	} else {
+		delete(r.by, c.from)
+	}
+}
+
 type reachListener struct {
 	net.Listener
 	reach *reach
@@ -55,12 +84,7 @@ func (l reachListener) Accept() (net.Conn, error) {
 		return conn, nil
 	}
 	c := &reached{TCPConn: tcp, from: from.AddrPort().Addr().Unmap().WithZone(""), reach: l.reach}
-	c.reach.mu.Lock()
-	defer c.reach.mu.Unlock()
-	if c.reach.by == nil {
-		c.reach.by = make(map[netip.Addr][]*reached)
-	}
-	c.reach.by[c.from] = append(c.reach.by[c.from], c)
+	l.reach.add(c)
 	return c, nil
 }
 
@@ -69,18 +93,12 @@ type reached struct {
 	*net.TCPConn
 	from  netip.Addr
 	reach *reach
+	at    int // where it is in reach.by[from]; guarded by reach.mu
 }
 
 // Close implements [net.Conn].
 func (c *reached) Close() error {
-	c.reach.mu.Lock()
-	all := slices.DeleteFunc(c.reach.by[c.from], func(o *reached) bool { return o == c })
-	if len(all) > 0 {
-		c.reach.by[c.from] = all
-	} else {
-		delete(c.reach.by, c.from)
-	}
-	c.reach.mu.Unlock()
+	c.reach.remove(c)
 	return c.TCPConn.Close()
 }
 

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ func TestReach(t *testing.T) {
 		t.Errorf("nobody is %v away", d)
 	}
 	var accepted []net.Conn
-	for range 2 {
+	for range 3 {
 		dialed, err := new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -38,12 +39,15 @@ func TestReach(t *testing.T) {
 	}
 	for i, c := range accepted {
 		if d := r.roundTrip(netip.MustParseAddr("::ffff:127.0.0.1")); (d > 0) != (runtime.GOOS == "linux") || d > time.Minute {
-			t.Errorf("with %d connections this host is %v away", 2-i, d)
+			t.Errorf("with %d connections this host is %v away", 3-i, d)
 		}
 		if d := r.roundTrip(netip.MustParseAddr("127.0.0.2")); d != 0 {
 			t.Errorf("who is not connected is %v away", d)
 		}
-		_, _ = c.Close(), c.Close() // the second time is none
+		_, _ = c.Close(), c.Close()                                                                                        // the second time is none
+		if known := r.by[here]; len(known) != 2-i || slices.Contains(known, nil) || slices.Contains(known, c.(*reached)) { //nolint:forcetypeassert // it is reach's
+			t.Errorf("after %d are closed these are known: %v", i+1, known)
+		}
 	}
 	if d := r.roundTrip(here); d != 0 || len(r.by) != 0 {
 		t.Errorf("who has left is %v away: %v", d, r.by)

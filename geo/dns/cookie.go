@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -74,15 +75,18 @@ func (c *cookies) mac(cookie []byte, to netip.Addr) []byte {
 	return h.Sum(nil)[:serverCookie-8]
 }
 
-// knows tells whether a question has a cookie that was given to its source, which then is not forged.
+// cookieOption is how a cookie of this server begins in a question (RFC 6891): its option's code and length.
+var cookieOption = []byte{0, wire.EDNS0COOKIE, 0, clientCookie + serverCookie}
+
+// knows tells whether a question has a cookie that was given to its source, which then is not forged. A flood of questions must not
+// cost their parsing, so that it looks for the last that may be a cookie; nobody else can have made one that fits.
 func (c *cookies) knows(packet []byte, from netip.Addr, now time.Time) bool {
-	q := new(wire.Msg)
-	if q.Unpack(packet) != nil {
+	i := bytes.LastIndex(packet, cookieOption)
+	if i < 0 || len(packet)-i < len(cookieOption)+clientCookie+serverCookie {
 		return false
 	}
-	opt, _ := optOf(q)
-	cookie, _ := cookieOf(opt)
-	if len(cookie) != clientCookie+serverCookie || cookie[clientCookie] != cookieVersion {
+	cookie := packet[i+len(cookieOption):][:clientCookie+serverCookie]
+	if cookie[clientCookie] != cookieVersion {
 		return false
 	}
 	age := time.Duration(int32(uint32(now.Unix())-binary.BigEndian.Uint32(cookie[clientCookie+4:]))) * time.Second //nolint:gosec // modular

@@ -112,17 +112,15 @@ func (e *expulsions) of(id link.NodeID) []byte {
 // take keeps an expulsion that is in force; of a node's, the latest. fresh says that the node was not known to be expelled; unless quiet,
 // [expulsions.news] has it, too.
 func (e *expulsions) take(raw []byte, a *authority, quiet bool, now time.Time) (fresh bool, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, x := range e.byID { // most are told again and again, and a signature is dear
-		if bytes.Equal(x.raw, raw) {
-			return false, nil
-		}
+	if e.known(raw) { // most are told again and again, and a signature is dear
+		return false, nil
 	}
 	x, err := parseExpulsion(raw, a, now)
 	if err != nil {
 		return false, err
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	old, known := e.byID[x.id]
 	switch {
 	case known && !x.issued.After(old.issued):
@@ -137,6 +135,18 @@ func (e *expulsions) take(raw []byte, a *authority, quiet bool, now time.Time) (
 		e.fresh = append(e.fresh, x.id)
 	}
 	return !known, nil
+}
+
+// known tells whether an expulsion is in force as it is.
+func (e *expulsions) known(raw []byte) bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for _, x := range e.byID {
+		if bytes.Equal(x.raw, raw) {
+			return true
+		}
+	}
+	return false
 }
 
 // news returns those that were taken since it was called last.

@@ -38,6 +38,7 @@ func (j *joiner) join(ctx context.Context) (membership, []peer, error) {
 	}
 	for {
 		var errs []error
+		clocks := 0
 		for _, a := range j.inv.Addresses {
 			m, peers, err := j.at(ctx, a)
 			if err == nil {
@@ -52,8 +53,11 @@ func (j *joiner) join(ctx context.Context) (membership, []peer, error) {
 			}
 			errs = append(errs, err)
 			if errors.Is(err, errClocks) {
-				return membership{}, nil, err // which waiting does not change
+				clocks++
 			}
+		}
+		if clocks == len(errs) { // it is this machine's clock, rather than one member's; waiting does not change it
+			return membership{}, nil, errs[0]
 		}
 		select {
 		case <-ctx.Done():

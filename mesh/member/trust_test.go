@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,7 +85,7 @@ func TestExpired(t *testing.T) {
 	}
 }
 
-// TestClocksApart wants a newcomer whose clock is days off told so at once.
+// TestClocksApart wants a newcomer whose clock is days off told so at once, and one that met a member with a certificate that is over to go on.
 func TestClocksApart(t *testing.T) {
 	a := start(t, config(t))
 	inv, err := parseInvitation(a.invitation(Invitation{}))
@@ -100,6 +101,15 @@ func TestClocksApart(t *testing.T) {
 		if _, _, err := j.join(t.Context()); !errors.Is(err, errClocks) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v off: %v", off, err)
 		}
+	}
+	late := 2 * certificateLife // for the first that answers
+	j := joiner{inv: inv, key: key, local: host(), now: func() time.Time {
+		defer func() { late = 0 }()
+		return time.Now().Add(late)
+	}}
+	j.inv.Addresses = slices.Concat(inv.Addresses[:1], inv.Addresses[:1])
+	if _, _, err := j.join(t.Context()); err != nil {
+		t.Errorf("after a member whose certificate is over: %v", err)
 	}
 }
 
