@@ -204,10 +204,16 @@ export async function probe(node, { signal } = {}) {
   return performance.now() - began;
 }
 
+// For how long follow waits for an answer that a node holds back for 50 s, and for one that it does not, in ms.
+const watchAtMost = 65_000, signOfLife = 2000;
+// How long those are remembered that may be asked when the own one is gone, in ms, and of how many regions.
+const rememberFor = 300_000, regions = 4;
+
 /**
- * follow keeps a client at a node that serves it, without a gap: whenever its node says that the client should be elsewhere, because
- * the node or the one that has its media is about to end, open is called with the best node then, and close when that is done. When
- * open fails everything stays as it is, and is tried again. It returns when signal is aborted.
+ * follow keeps a client at a node that serves it. Whenever its node says that the client should be elsewhere, because the node or the one that
+ * has its media is about to end, open is called with the best node then, and close when that is done: there is no gap. It is called as
+ * well when the node is gone, and others are not: it does not answer any more, while another one tells where to go. When open
+ * fails everything stays as it is, and is tried again. It returns when signal is aborted.
  *
  *   const found = await nearest({ room: 1234 });
  *   let call = await enter(found.server);
@@ -216,42 +222,94 @@ export async function probe(node, { signal } = {}) {
  *     close: former => setTimeout(() => former.janus.destroy(), 3000) }); // others turn to the new one meanwhile
  *
  * @param {Options & {node: {probe: string}, session: () => (string|number|null),
- *   open: (found: Awaited<ReturnType<typeof nearest>>) => any, close: (opened: any) => any}} options
+ *   open: (found: Awaited<ReturnType<typeof nearest>>, gone: boolean) => any, close: (opened: any) => any, trouble?: EventTarget}} options
  *   node: as nearest returned it; session: gives the id of the Janus session in use; open: has everything flow at a new session, and
- *   returns something for close, which ends the former session
+ *   returns something for close, which ends the former session; gone says that nothing is to be expected of that one; trouble: its
+ *   `trouble` events say that the client does not hear from its node, and have it looked after at once. Without them a node that
+ *   falls silent, but does not refuse connections, is found gone after a minute
  */
-export async function follow({ node, session, open, close, ...options }) {
+export async function follow({ node, session, open, close, trouble, ...options }) {
   const { signal } = options;
   const beside = (at, path) => new URL(path, new URL(at.probe, globalThis.location?.href)).href;
   const own = [options.url ?? new URL('./nearest', import.meta.url).href].flat();
-  let failures = 0;
+  const lists = (...all) => [...new Set([...all.map(n => beside(n, 'nearest')), ...own])];
+  let others = [], asked = -Infinity, gone = false, failures = 0;
+  const remember = nodes => {
+    others = refuges(nodes.filter(n => n.probe !== node.probe));
+    asked = performance.now();
+  };
   while (!signal?.aborted) {
+    const watch = within(watchAtMost, signal);
+    trouble?.addEventListener('trouble', watch.done);
     try {
-      if (!await told(beside(node, 'nearest/watch'), session(), signal)) continue;
-      const found = await nearest({ ...options, url: [...new Set([beside(node, 'nearest'), ...own])] });
-      const opened = await open(found);
+      if (!gone && performance.now() - asked > rememberFor) {
+        const known = await list({ ...options, url: lists(node), signal: watch.signal }).catch(() => null);
+        if (known) remember(known.nodes);
+      }
+      const move = gone ? null : await told(beside(node, 'nearest/watch'), session(), watch.signal).catch(() => null);
+      if (move === false) {
+        failures = 0;
+        continue;
+      }
+      // While this node is silent another one must answer, or it is this client that is cut off.
+      const [next, silent] = await Promise.allSettled([
+        nearest({ ...options, url: move ? lists(node) : lists(...others) }), !move && isGone(node, signal),
+      ]);
+      gone = silent.value;
+      if (!next.value) throw next.reason;
+      const found = next.value;
+      if (!move && !(gone && found.node.measured)) throw new NearestError('nowhere to go');
+      const opened = await open(found, gone);
       node = found.node;
+      remember(found.nodes);
+      gone = false;
       failures = 0;
       await close(opened);
-    } catch (err) {
-      if (signal?.aborted) return;
-      await pause(Math.min(1000 * 2 ** failures++, 30_000), signal);
+    } catch {
+      await pause(Math.min(1000 * 2 ** failures++, 30_000), watch.signal);
+    } finally {
+      trouble?.removeEventListener('trouble', watch.done);
+      watch.done();
     }
+  }
+}
+
+// refuges returns whom to ask when a node is gone: two of the nearest, not all clients the same one first, and one of each other region, since
+// regions go as a whole, too.
+function refuges(nodes) {
+  const found = nodes.slice(0, 2).sort(() => Math.random() - 0.5);
+  for (const n of nodes.slice(2)) {
+    if (found.length < 2 + regions && found.every(f => f.region !== n.region)) found.push(n);
+  }
+  return found;
+}
+
+// isGone tells whether a node does not answer at all.
+async function isGone(node, signal) {
+  const stop = within(signOfLife, signal);
+  try {
+    await fetch(node.probe, { cache: 'no-store', credentials: 'omit', signal: stop.signal });
+    return false;
+  } catch {
+    return !signal?.aborted;
+  } finally {
+    stop.done();
   }
 }
 
 // told waits until a node says that the client of a session should move; false when it has nothing to say for now.
 async function told(where, session, signal) {
-  if (session === null || session === undefined) {
-    await pause(1000, signal);
-    return false;
-  }
   const began = performance.now();
-  const response = await fetch(`${where}?session=${session}`, { cache: 'no-store', credentials: 'omit', signal });
-  if (response.status === 200) return (await response.json()).move === true;
-  // A node that does not know the session cannot tell, now; and one that has too many who ask says when to ask again.
-  if (response.status === 204) await pause(began + 1000 - performance.now(), signal);
-  else await pause((Number(response.headers.get('Retry-After')) || 30) * 1000, signal);
+  let wait = 1000;
+  if (session !== null && session !== undefined) {
+    const response = await fetch(`${where}?session=${session}`, { cache: 'no-store', credentials: 'omit', signal });
+    if (response.status === 200) return (await response.json()).move === true;
+    // A node that does not know the session cannot tell, now; and one that has too many who ask says when to ask again.
+    if (response.status === 204) wait -= performance.now() - began;
+    else wait = (Number(response.headers.get('Retry-After')) || 30) * 1000;
+  }
+  await pause(wait, signal);
+  signal.throwIfAborted();
   return false;
 }
 

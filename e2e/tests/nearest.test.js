@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { NearestError, nearest, order } from '../../geo/nearest.js';
+import { follow, NearestError, nearest, order } from '../../geo/nearest.js';
 import { Regions, supported } from '../harness/regions.js';
 import { on, second } from '../harness/seen.js';
 import { grows } from '../harness/until.js';
@@ -106,6 +106,82 @@ test('the module by itself', { timeout: 60_000 }, async t => {
     const waiting = nearest({ url: dead + '/nearest', signal: stop.signal });
     stop.abort(new Error('enough'));
     await assert.rejects(waiting, /enough/);
+  });
+});
+
+// deadly is a node that lists itself and another one, and does as told: it `works`, is `silent`, or `wrong`: all fails but its probe.
+async function deadly(t, other) {
+  const own = { mode: 'works', watched: 0 };
+  own.url = await stand(t, (request, response) => {
+    if (own.mode === 'silent') return;
+    if (request.url.startsWith('/probe')) return response.writeHead(204).end();
+    if (own.mode === 'wrong') return request.socket.destroy();
+    if (!request.url.startsWith('/nearest/watch')) return response.end(listing(node('own', `${own.url}/probe`), ...other));
+    own.watched++; // it is held back
+    own.held = response;
+  });
+  return own;
+}
+
+const listing = (...nodes) => JSON.stringify({ client: { by: 'address' }, nodes, probes: 3, spread_ms: 5, ttl_s: 600 });
+
+test('a client of a node that is gone', { timeout: 60_000 }, async t => {
+  const found = [];
+  const start = async (t, { alone = false } = {}) => {
+    const other = await stand(t, (request, response) => {
+      if (alone) return request.socket.destroy();
+      return request.url.startsWith('/nearest') ? response.end(listing(node('own', `${own.url}/probe`), node('other', `${other}/probe`))) : response.writeHead(204).end();
+    });
+    const own = await deadly(t, [node('other', `${other}/probe`)]);
+    own.trouble = new EventTarget();
+    const opened = [], stop = new AbortController();
+    own.next = new Promise(resolve => {
+      own.done = follow({
+        node: { probe: `${own.url}/probe` }, url: `${own.url}/nearest`, session: () => 1, trouble: own.trouble, signal: stop.signal,
+        open: ({ node }, gone) => { opened.push({ id: node.id, gone }); return 'former'; },
+        close: former => { found.push(former); resolve(opened); },
+      });
+    });
+    t.after(async () => {
+      stop.abort();
+      await own.done;
+    });
+    while (own.watched === 0) await pause(10);
+    return { own, opened, next: own.next };
+  };
+  const rings = (own, how) => {
+    own.mode = how;
+    own.trouble.dispatchEvent(new Event('trouble'));
+  };
+  await t.test('it does not answer any more, and another one does', async t => {
+    const { own, next } = await start(t);
+    rings(own, 'silent');
+    assert.deepEqual(await next, [{ id: 'other', gone: true }]);
+    assert.deepEqual(found, ['former']);
+  });
+  await t.test('the connection broke', async t => {
+    const { own, next } = await start(t);
+    own.mode = 'silent';
+    own.held.destroy();
+    assert.deepEqual(await next, [{ id: 'other', gone: true }]);
+  });
+  await t.test('it answers, though not as it should', async t => {
+    const { own, opened } = await start(t);
+    rings(own, 'wrong');
+    await pause(3000);
+    assert.deepEqual(opened, []);
+    const before = own.watched;
+    own.mode = 'works';
+    while (own.watched === before) await pause(10); // and is listened to again
+  });
+  await t.test('nobody answers', async t => {
+    const { own, opened } = await start(t, { alone: true });
+    rings(own, 'silent');
+    await pause(4000);
+    assert.deepEqual(opened, []);
+    own.mode = 'works';
+    const before = own.watched;
+    while (own.watched === before) await pause(10); // the network is back
   });
 });
 

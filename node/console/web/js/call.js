@@ -8,6 +8,7 @@ import { after, pause } from './timers.js';
 const codes = { draining: 472, forbidden: 403, noRoom: 426, missing: 429, unauthorized: 433 };
 const retryEvery = 3_000; // to join again a room that we were in, milliseconds
 const moveWithin = 8_000; // all must flow at another node, or we stay with what does
+const answerWithin = 10_000; // a node that is asked what the page must know
 const linger = 3_000; // the former stay, while others turn to the new one
 
 // CallError is a failure with a sentence for the user. `kind` says what would help: "secret", "pin", "later" or "".
@@ -21,7 +22,7 @@ export class CallError extends Error {
 
 // fetchPage asks the node what the page must know.
 export async function fetchPage() {
-  const reply = await fetch('api/v1/page', { cache: 'no-store' });
+  const reply = await fetch('api/v1/page', { cache: 'no-store', signal: AbortSignal.timeout(answerWithin) });
   if (!reply.ok) throw new ConnectionError(`the node answers ${reply.status}`);
   return reply.json();
 }
@@ -53,6 +54,7 @@ export function roomID(text, page) {
 //   message   detail { from, name, text }
 //   full      we cannot send: others do already, as many as the room takes
 //   kicked    we were sent away; the call has ended
+//   trouble   nothing comes from the node, for now
 export class Call extends EventTarget {
   state = 'joining';
 
@@ -62,7 +64,9 @@ export class Call extends EventTarget {
   #stay = null;
   #next = null; // where we are moving
   #ours = new Set(); // our ids
-  #at = null; // the node that we moved to: { url, name, iceServers }
+  #at = null; // the node that we moved to: { url, name, iceServers }; null for the one of this page
+  #moved = null; // the same, of the latest such node
+  #rejoining = false;
   #tracks = { audio: null, camera: null, screen: null };
   #ended = false;
   #moves = new AbortController();
@@ -102,7 +106,8 @@ export class Call extends EventTarget {
     }
     follow({
       node: { probe: new URL('./probe', location).href }, room: this.#options.room, signal: this.#moves.signal,
-      session: () => this.#stay?.handles.session, open: found => this.#move(found), close: former => this.#closeLater(former),
+      session: () => this.#stay?.handles.session, close: former => this.#closeLater(former), trouble: this,
+      open: (found, gone) => (gone && this.#rejoining ? this.#rejoinAt(this.#place(found)) : this.#move(this.#place(found), gone)),
     });
   }
 
@@ -146,9 +151,12 @@ export class Call extends EventTarget {
   // listen passes on what happens to a stay for as long as it is the one.
   #listen(stay) {
     const on = (type, f) => stay.addEventListener(type, e => { if (stay === this.#stay) f(e); });
-    for (const type of ['change', 'layers', 'full', 'blocked']) on(type, () => this.dispatchEvent(new Event(type)));
+    for (const type of ['change', 'layers', 'full', 'blocked', 'trouble']) on(type, () => this.dispatchEvent(new Event(type)));
     for (const type of ['talking', 'message']) on(type, ({ detail }) => this.dispatchEvent(new CustomEvent(type, { detail })));
-    on('lost', () => this.#become('reconnecting'));
+    on('lost', () => {
+      this.#become('reconnecting');
+      this.dispatchEvent(new Event('trouble'));
+    });
     on('back', () => this.#become('joined'));
     on('over', () => this.#rejoin());
     on('away', ({ detail }) => {
@@ -166,21 +174,27 @@ export class Call extends EventTarget {
     await stay.tell(this.#self); // what changed on the way in
   }
 
-  // move enters the room at another node, and leaves everything to the new stay when all flows there. Others are told who takes
-  // our place. It returns the former stay.
-  async #move({ nodes }) {
+  // place returns where the best of the nodes that follow found is, as #at has it.
+  #place({ nodes }) {
     const socket = n => n.janus.find(s => s.startsWith('ws'));
-    const node = nodes.find(socket), former = this.#stay;
-    if (!node || !former || this.state !== 'joined') throw new Error('not now');
+    const node = nodes.find(socket);
+    if (!node) throw new Error('no node with a WebSocket');
     const url = socket(node), here = new URL(url).host === new URL(serverURL(this.#page)).host;
-    const at = here ? null : { url, name: node.name || new URL(url).hostname, iceServers: node.ice_servers ?? [] };
+    return here ? null : { url, name: node.name || new URL(url).hostname, iceServers: node.ice_servers ?? [] };
+  }
+
+  // move enters the room at another node, and leaves everything to the new stay when all flows there. Others are told who takes
+  // our place. It returns the former stay. There is nobody to tell, and nothing to wait for, when its node is gone.
+  async #move(at, gone) {
+    const former = this.#stay;
+    if (!former || this.state !== 'joined' && !gone) throw new Error('not now');
     const next = this.#next = this.#stayAt(at);
     try {
       await next.enter(this.#self);
       former.forget(next.id);
-      await former.tell({ ...this.#self, metadata: { ...this.#self.metadata, successor: next.id } });
+      if (!gone) await former.tell({ ...this.#self, metadata: { ...this.#self.metadata, successor: next.id } });
       await next.publish(this.#tracks);
-      await until(() => next.flows(former), moveWithin);
+      if (!gone) await until(() => next.flows(former), moveWithin);
     } catch (err) {
       next.close();
       throw err;
@@ -193,7 +207,8 @@ export class Call extends EventTarget {
     }
     this.#listen(next);
     this.#stay = next;
-    this.#at = at;
+    this.#at = this.#moved = at;
+    this.#become('joined');
     for (const type of ['change', 'blocked']) this.dispatchEvent(new Event(type));
     next.tell(this.#self).catch(() => {});
     return former;
@@ -219,20 +234,31 @@ export class Call extends EventTarget {
     if (this.#ended) return;
     this.#become('reconnecting');
     this.#drop();
-    const moved = this.#at;
+    this.#rejoining = true;
     for (let wait = retryEvery / 3; !this.#ended; wait = retryEvery) { // everybody else comes back just now, too
       await pause(wait * (0.7 + 0.6 * Math.random()));
       if (this.#ended) return;
+      const at = this.#at;
       try {
-        if (!this.#at) this.#page = await fetchPage();
+        if (!at) this.#page = await fetchPage();
         await this.#enter();
+        this.#rejoining = false;
         return;
       } catch (err) {
         this.#drop();
-        if (!(err instanceof JanusError)) this.#at = this.#at ? null : moved; // the node that the page came from may be there again, or not
+        if (!(err instanceof JanusError) && this.#at === at) this.#at = at ? null : this.#moved; // one of these may be there again
         console.warn('join again:', err);
+        this.dispatchEvent(new Event('trouble'));
       }
     }
+  }
+
+  // rejoinAt has rejoin go on at another node.
+  async #rejoinAt(at) {
+    this.#at = this.#moved = at;
+    this.#stay?.close(); // where it tries just now
+    await until(() => this.state === 'joined', moveWithin);
+    return null;
   }
 
   #drop() {

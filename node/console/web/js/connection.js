@@ -4,22 +4,28 @@
 const patience = 7_000; // before a connection that does not come up is tried by relay, milliseconds
 const interruption = 4_000; // that is waited out
 const restartEvery = 8_000;
+const silence = 3_000; // is trouble: browsers check every 2.5 s that they hear their peer, but give it up after 7 s only
 
 // Connection wraps an RTCPeerConnection as `pc`.
 //   ice       gives { servers, relayOnly } and is asked anew each time: credentials of relays expire
 //   restart   is called when the negotiation should be repeated with new ICE credentials
+//   trouble   is called when nothing comes any more
 export class Connection {
   #ice;
   #restart;
+  #trouble;
   #handle;
   #timer = 0;
   #restarted = 0;
   #wasUp = false;
+  #listening = 0; // a timer
+  #heard = { what: '', when: 0 }; // what has come in all, and since when that is all
 
-  constructor(handle, ice, restart) {
+  constructor(handle, ice, { restart, trouble }) {
     this.#handle = handle;
     this.#ice = ice;
     this.#restart = restart;
+    this.#trouble = trouble;
   }
 
   // open makes the RTCPeerConnection.
@@ -36,6 +42,7 @@ export class Connection {
     };
     this.pc.onconnectionstatechange = () => this.#changed();
     this.#watch(patience);
+    this.#listening = setInterval(() => this.#listen(), 500);
     return this.pc;
   }
 
@@ -49,6 +56,7 @@ export class Connection {
 
   close() {
     clearTimeout(this.#timer);
+    clearInterval(this.#listening);
     if (!this.pc) return;
     this.pc.onicecandidate = this.pc.onconnectionstatechange = this.pc.ondatachannel = null;
     this.pc.close();
@@ -62,10 +70,27 @@ export class Connection {
         break;
       case 'disconnected':
         this.#watch(interruption);
+        this.#trouble();
         break;
       case 'failed':
         this.#watch(0);
+        this.#trouble();
         break;
+    }
+  }
+
+  // listen finds out whether anything comes.
+  async #listen() {
+    const line = this.pc.getTransceivers()[0];
+    if (!this.up || !line) return;
+    const stats = await (line.currentDirection === 'sendonly' ? line.sender : line.receiver).getStats().catch(() => null);
+    const transport = [...stats?.values() ?? []].find(s => s.type === 'transport'), pair = stats?.get(transport?.selectedCandidatePairId);
+    if (!pair) return;
+    const what = `${pair.id} ${pair.bytesReceived} ${pair.responsesReceived}`, now = performance.now();
+    if (what !== this.#heard.what) this.#heard = { what, when: now };
+    else if (now - this.#heard.when >= silence) {
+      this.#heard.when = Infinity; // that is told once
+      this.#trouble();
     }
   }
 

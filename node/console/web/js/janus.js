@@ -32,6 +32,7 @@ export class Session extends EventTarget {
   #secret;
   #id = 0;
   #socket = null;
+  #opening = null; // a socket that is not open yet
   #closed = false;
   #recovering = false;
   #usable = null; // a promise of a connection that owns the session
@@ -111,6 +112,7 @@ export class Session extends EventTarget {
     removeEventListener('online', this.#probe);
     document.removeEventListener('visibilitychange', this.#probe);
     this.#socket?.close();
+    this.#opening?.close();
     for (const p of this.#pending.values()) {
       cancel(p.timer);
       p.reject(new ConnectionError('the session is closed'));
@@ -120,7 +122,7 @@ export class Session extends EventTarget {
 
   #connect() {
     return new Promise((resolve, reject) => {
-      const socket = new WebSocket(this.#url, 'janus-protocol');
+      const socket = this.#opening = new WebSocket(this.#url, 'janus-protocol');
       const timer = after(answerWithin, () => socket.close());
       socket.onopen = () => {
         cancel(timer);

@@ -14,6 +14,7 @@ const again = 1_500; // after the node hung up, milliseconds
 // Publisher publishes on a handle that is in a room. Events:
 //   full  others publish already as many as the room takes
 //   down, up  its connection was lost and is being made anew; it is there
+//   trouble   nothing comes over it, for now
 export class Publisher extends EventTarget {
   #handle;
   #ice;
@@ -67,7 +68,10 @@ export class Publisher extends EventTarget {
   async #open() {
     if (this.#closed) return;
     this.#connection?.close();
-    this.#connection = new Connection(this.#handle, this.#ice, () => this.#inTurn(() => this.#negotiate({ iceRestart: true })));
+    this.#connection = new Connection(this.#handle, this.#ice, {
+      restart: () => this.#inTurn(() => this.#negotiate({ iceRestart: true })),
+      trouble: () => this.dispatchEvent(new Event('trouble')),
+    });
     const pc = await this.#connection.open();
     this.#lines = {};
     this.#channel = pc.createDataChannel('chat', { ordered: true });

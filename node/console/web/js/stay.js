@@ -17,6 +17,7 @@ const newRoom = {
 //   change    who is there, or what they send, changed
 //   lost, back, over   what became of its session or its connections
 //   blocked   see `blocked`
+//   trouble   nothing comes from the node, for now
 //   talking, layers, message, full   as a Call's
 //   away      detail: why we were sent away
 export class Stay extends EventTarget {
@@ -89,6 +90,7 @@ export class Stay extends EventTarget {
     for (const part of [this.#publisher, this.#subscriber]) {
       part.addEventListener('down', () => this.dispatchEvent(new Event('lost')));
       part.addEventListener('up', () => this.dispatchEvent(new Event('back')));
+      part.addEventListener('trouble', () => this.dispatchEvent(new Event('trouble')));
     }
     this.#looking = setInterval(() => this.#look(), 1000);
     this.#want();

@@ -14,6 +14,7 @@ const keyOf = (feed, mid) => `${feed}/${mid}`;
 //   layers   the node sends another layer of something
 //   message  detail { feed, text }: somebody said something
 //   down, up  its connection was lost and is being made anew; it is there
+//   trouble  nothing comes over it, for now
 export class Subscriber extends EventTarget {
   // received is what flows, by feed and its mid: { feed, mid, line, type, track }, where line is our own mid.
   received = new Map();
@@ -125,7 +126,10 @@ export class Subscriber extends EventTarget {
     if (this.#closed || !this.#handle) return;
     if (jsep) {
       if (!this.#connection) {
-        const connection = new Connection(this.#handle, this.#ice, () => this.#restart());
+        const connection = new Connection(this.#handle, this.#ice, {
+          restart: () => this.#restart(),
+          trouble: () => this.dispatchEvent(new Event('trouble')),
+        });
         const pc = await connection.open();
         this.#connection = connection;
         pc.ondatachannel = ({ channel }) => this.#listen(channel);
