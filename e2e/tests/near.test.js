@@ -1,4 +1,5 @@
-// A browser in Frankfurt has the page of a node in Virginia: its media is at a node in Frankfurt and, when that one ends, at the next.
+// A browser in Frankfurt has the page of a node in Virginia: its media is at a node in Frankfurt and, when that one ends, at the next. When that
+// one crashes under somebody whose page and session are in Virginia, it is there.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -10,6 +11,7 @@ import { until } from '../harness/until.js';
 
 const missing = supported();
 const ocean = 80; // the round trip from Frankfurt to Virginia, ms
+const crashed = 10_000; // the same where a node died, which the others are to find out first; 3 to 4 s on a machine with nothing else to do
 const interrupted = 2000; // a gap in what others see and hear that no busy machine makes, ms; drain.test.js looks more closely
 
 test('media in Frankfurt, with a page from Virginia', { skip: missing ? `no regions here: ${missing}` : false, timeout: 180_000 }, async t => {
@@ -59,8 +61,29 @@ test('media in Frankfurt, with a page from Virginia', { skip: missing ? `no regi
   const next = await node(mover);
   t.diagnostic(`then at ${next.node.name}, ${next.rtt.toFixed(1)} ms away`);
   assert.equal(next.node, frankfurt.find(n => n !== first.node));
-  assert.equal(await mover.isVisible('#notice'), false);
-  assert.equal(await mover.locator('.tile').count(), 2);
-  assert.equal(await watcher.locator('.tile').count(), 2);
+  const undisturbed = async () => {
+    assert.equal(await mover.isVisible('#notice'), false);
+    assert.equal(await mover.locator('.tile').count(), 2);
+    assert.equal(await watcher.locator('.tile').count(), 2);
+  };
+  await undisturbed();
+
+  await mover.reload();
+  await enter(mover, 'Mover', 7020);
+  await record(mover, 'Watcher');
+  const watched = (await recorded(watcher)).pictures;
+  await until('both see each other once more', async () => (await recorded(mover)).pictures > 60 && (await recorded(watcher)).pictures > watched + 60, { within: 40_000 });
+  await until('with media in Frankfurt', async () => (await node(mover)).node === next.node);
+  const killed = await watcher.evaluate(() => performance.now()), { pictures } = await recorded(watcher);
+  next.node.child.kill('SIGKILL');
+  await until('the watcher sees the mover again', async () => {
+    const r = await recorded(watcher);
+    return r.pictures > pictures + 60 && r.last < 500;
+  }, { within: 40_000 });
+  const again = await recorded(watcher, killed);
+  t.diagnostic(`it crashes: the picture stood still for ${again.picture.toFixed(0)} ms, and the sound for ${again.sound.toFixed(0)} ms`);
+  assert.ok(again.picture < crashed && again.sound < crashed, JSON.stringify(again));
+  assert.equal((await node(mover)).node.site, 'us');
+  await undisturbed();
   failed = false;
 });

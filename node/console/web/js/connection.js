@@ -4,6 +4,7 @@
 const patience = 7_000; // before a connection that does not come up is tried by relay, milliseconds
 const interruption = 4_000; // that is waited out
 const restartEvery = 8_000;
+const lasting = 5_000; // a connection that was not in vain
 const silence = 3_000; // is trouble: browsers check every 2.5 s that they hear their peer, but give it up after 7 s only
 
 // Connection wraps an RTCPeerConnection as `pc`.
@@ -11,6 +12,8 @@ const silence = 3_000; // is trouble: browsers check every 2.5 s that they hear 
 //   restart   is called when the negotiation should be repeated with new ICE credentials
 //   trouble   is called when nothing comes any more
 export class Connection {
+  opened = performance.now();
+
   #ice;
   #restart;
   #trouble;
@@ -114,6 +117,10 @@ export class Connection {
     }
   }
 }
+
+// pauseAfter is how long to wait, in milliseconds, before a new connection is opened in place of one (null: none) that the node hung up: hardly
+// at all, since the node that had its media may have died, unless connections do not last.
+export const pauseAfter = connection => (connection && performance.now() - connection.opened > lasting ? 200 : 1_500);
 
 // serial returns a function that runs asynchronous functions one after another, and returns the promise of each.
 export function serial() {

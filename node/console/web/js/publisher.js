@@ -1,5 +1,5 @@
 // What this page sends: microphone, camera, screen and chat, over one PeerConnection of the handle that joined the room.
-import { Connection, serial } from './connection.js';
+import { Connection, pauseAfter, serial } from './connection.js';
 
 // The camera's simulcast encodings, of which the node sends each viewer what its network and its choice allow.
 const simulcast = [
@@ -8,8 +8,6 @@ const simulcast = [
   { rid: 'l', maxBitrate: 150_000, scaleResolutionDownBy: 4 },
 ];
 const screenEncoding = [{ maxBitrate: 2_500_000 }];
-
-const again = 1_500; // after the node hung up, milliseconds
 
 // Publisher publishes on a handle that is in a room. Events:
 //   full  others publish already as many as the room takes
@@ -127,6 +125,6 @@ export class Publisher extends EventTarget {
     setTimeout(() => this.publish().catch(err => {
       console.warn('publish again:', err);
       this.#hungUp();
-    }), again);
+    }), pauseAfter(this.#connection));
   }
 }

@@ -1,11 +1,10 @@
 // What this page receives: the streams of all others, over one PeerConnection with a media line for each. Lines come, go
 // and are reused as the node offers them.
-import { Connection, serial } from './connection.js';
+import { Connection, pauseAfter, serial } from './connection.js';
 import { JanusError } from './janus.js';
 
 const plugin = 'janus.plugin.videoroom';
 const noSuchFeed = 428;
-const again = 1_500; // after the node hung up, milliseconds
 
 const keyOf = (feed, mid) => `${feed}/${mid}`;
 
@@ -179,10 +178,11 @@ export class Subscriber extends EventTarget {
   #lost(handle) {
     if (this.#closed || handle !== this.#handle) return;
     this.dispatchEvent(new Event('down'));
+    const pause = pauseAfter(this.#connection);
     this.#reset();
     handle.detach().catch(() => {});
     this.dispatchEvent(new Event('change'));
-    setTimeout(() => this.want([...this.#wanted.values()]), again);
+    setTimeout(() => this.want([...this.#wanted.values()]), pause);
   }
 
   #reset() {
