@@ -232,7 +232,7 @@ func (n *Nearest) nearest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	n.lists.Add(1)
-	counted := n.Counts(client, now)
+	counted := !a.stays && n.Counts(client, now)
 	if counted {
 		n.cfg.Chooser.Sent(now, &ranked[0].Node)
 	}
@@ -314,6 +314,7 @@ func whereabouts(q Query, nodes []Node) (w Whereabouts, radius float64) {
 type ask struct {
 	room, hint    string
 	janus, secure bool
+	stays         bool // it wants to know, and not to go anywhere
 	measured      map[string]time.Duration
 }
 
@@ -326,7 +327,7 @@ func parseAsk(r *http.Request) (a ask, fault string) {
 		}
 	}
 	a.room, a.hint = p.Get("room"), p.Get("hint")
-	a.secure = r.TLS != nil || p.Get("secure") == "1"
+	a.secure, a.stays = r.TLS != nil || p.Get("secure") == "1", p.Get("stays") == "1"
 	switch p.Get("format") {
 	case "":
 	case "janus":

@@ -31,6 +31,7 @@
  * @property {string|number} [room]   a VideoRoom that is going to be joined: nodes near to those in it are better
  * @property {string} [hint]          where this client is, if its address does not tell: LATITUDE,LONGITUDE, a region, or the id or
  *                                    name of a node
+ * @property {boolean} [stays]        this client goes nowhere now: it is counted at no node, and gets no credentials
  * @property {number} [probes]        how many nodes are asked at a time; by default what the list says, which is 3 for a browser of which is
  *                                    known well where it is
  * @property {number} [spread]        by how many ms two nodes may differ for the one that comes first in the list to be as good, so that not all
@@ -89,12 +90,13 @@ async function instead(nodes, how) {
  *   client.by tells how the node knows where this browser is: "hint", "address", or "" if it does not
  */
 export async function list(options = {}) {
-  const { url = new URL('./nearest', import.meta.url).href, room, hint, deadline = 3000, signal } = options;
+  const { url = new URL('./nearest', import.meta.url).href, room, hint, stays, deadline = 3000, signal } = options;
   const stop = within(deadline, signal);
   const ask = async where => {
     const query = new URL(where, globalThis.location?.href);
     if (room !== undefined) query.searchParams.set('room', String(room));
     if (hint !== undefined) query.searchParams.set('hint', hint);
+    if (stays) query.searchParams.set('stays', '1');
     if (globalThis.location?.protocol === 'https:') query.searchParams.set('secure', '1');
     const response = await fetch(query, { cache: 'no-store', credentials: 'omit', signal: stop.signal });
     if (!response.ok) throw new NearestError(`${query.host}: ${response.status} ${(await response.text()).trim()}`);
@@ -204,8 +206,10 @@ export async function probe(node, { signal } = {}) {
   return performance.now() - began;
 }
 
-// For how long follow waits for an answer that a node holds back for 50 s, and for one that it does not, in ms.
-const watchAtMost = 65_000, signOfLife = 2000;
+// For how long follow waits for an answer that a node holds back for 50 s, for one that it does not, and for one before others are asked, in ms.
+const watchAtMost = 65_000, signOfLife = 2000, hesitation = 300;
+// What a reverse proxy answers when there is nobody behind it.
+const nobody = [502, 504];
 // How long those are remembered that may be asked when the own one is gone, in ms, and of how many regions.
 const rememberFor = 300_000, regions = 4;
 
@@ -221,9 +225,10 @@ const rememberFor = 300_000, regions = 4;
  *     open: async ({ server }) => { const former = call; call = await enter(server); return former; },
  *     close: former => setTimeout(() => former.janus.destroy(), 3000) }); // others turn to the new one meanwhile
  *
- * @param {Options & {node: {probe: string}, session: () => (string|number|null),
+ * @param {Options & {node: {probe: string}|(() => {probe: string}), session: () => (string|number|null),
  *   open: (found: Awaited<ReturnType<typeof nearest>>, gone: boolean) => any, close: (opened: any) => any, trouble?: EventTarget}} options
- *   node: as nearest returned it; session: gives the id of the Janus session in use; open: has everything flow at a new session, and
+ *   node: as nearest returned it, or a function that tells at which one the client is, for clients that also move by themselves;
+ *   session: gives the id of the Janus session in use; open: has everything flow at a new session, and
  *   returns something for close, which ends the former session; gone says that nothing is to be expected of that one; trouble: its
  *   `trouble` events say that the client does not hear from its node, and have it looked after at once. Without them a node that
  *   falls silent, but does not refuse connections, is found gone after a minute
@@ -233,40 +238,50 @@ export async function follow({ node, session, open, close, trouble, ...options }
   const beside = (at, path) => new URL(path, new URL(at.probe, globalThis.location?.href)).href;
   const own = [options.url ?? new URL('./nearest', import.meta.url).href].flat();
   const lists = (...all) => [...new Set([...all.map(n => beside(n, 'nearest')), ...own])];
-  let others = [], asked = -Infinity, gone = false, failures = 0;
+  const where = typeof node === 'function' ? node : () => node;
+  let at = where(), others = [], asked = -Infinity, missing = false, failures = 0;
   const remember = nodes => {
-    others = refuges(nodes.filter(n => n.probe !== node.probe));
+    others = refuges(nodes.filter(n => n.probe !== at.probe));
     asked = performance.now();
   };
   while (!signal?.aborted) {
-    const watch = within(watchAtMost, signal);
+    const watch = within(0, signal);
     trouble?.addEventListener('trouble', watch.done);
     try {
-      if (!gone && performance.now() - asked > rememberFor) {
-        const known = await list({ ...options, url: lists(node), signal: watch.signal }).catch(() => null);
+      const now = where(), moved = now.probe !== at.probe, knew = missing && !moved;
+      at = now;
+      missing = knew;
+      if (!knew && (moved || performance.now() - asked > rememberFor)) {
+        const known = await list({ ...options, url: lists(at), stays: true, signal: watch.signal }).catch(() => null);
         if (known) remember(known.nodes);
       }
-      const move = gone ? null : await told(beside(node, 'nearest/watch'), session(), watch.signal).catch(() => null);
-      if (move === false) {
+      const move = knew ? null : await told(beside(at, 'nearest/watch'), session(), watch.signal).catch(() => null);
+      if (where().probe !== at.probe) continue;
+      if (move === false || knew && await answers(at, signal)) {
+        missing = false;
         failures = 0;
         continue;
       }
-      // While this node is silent another one must answer, or it is this client that is cut off.
-      const [next, silent] = await Promise.allSettled([
-        nearest({ ...options, url: move ? lists(node) : lists(...others) }), !move && isGone(node, signal),
-      ]);
-      gone = silent.value;
-      if (!next.value) throw next.reason;
-      const found = next.value;
-      if (!move && !(gone && found.node.measured)) throw new NearestError('nowhere to go');
-      const opened = await open(found, gone);
-      node = found.node;
+      if (!move) {
+        missing = knew || !await answers(at, signal, hesitation);
+        if (!missing) throw new NearestError('it answers, but not as it should');
+      }
+      const found = await nearest({ ...options, url: move ? lists(at) : lists(...others) });
+      if (!move) {
+        if (!found.node.measured) throw new NearestError('no other node answers');
+        missing = !await answers(at, signal); // the network works: now it must
+        if (!missing) throw new NearestError('it was the network');
+      }
+      if (where().probe !== at.probe) continue;
+      const opened = await open(found, missing);
+      if (where === node) at = where();
+      else node = at = found.node;
       remember(found.nodes);
-      gone = false;
+      missing = false;
       failures = 0;
       await close(opened);
     } catch {
-      await pause(Math.min(1000 * 2 ** failures++, 30_000), watch.signal);
+      await pause(Math.min(1000 * 2 ** failures++, missing ? 5000 : 30_000), watch.signal);
     } finally {
       trouble?.removeEventListener('trouble', watch.done);
       watch.done();
@@ -284,14 +299,14 @@ function refuges(nodes) {
   return found;
 }
 
-// isGone tells whether a node does not answer at all.
-async function isGone(node, signal) {
-  const stop = within(signOfLife, signal);
+// answers tells whether a node gives a sign of life within so many ms. A proxy that says that there is nobody behind it is none.
+async function answers(node, signal, ms = signOfLife) {
+  const stop = within(ms, signal);
   try {
-    await fetch(node.probe, { cache: 'no-store', credentials: 'omit', signal: stop.signal });
-    return false;
+    const { status } = await fetch(node.probe, { cache: 'no-store', credentials: 'omit', signal: stop.signal });
+    return !nobody.includes(status);
   } catch {
-    return !signal?.aborted;
+    return false;
   } finally {
     stop.done();
   }
@@ -302,11 +317,17 @@ async function told(where, session, signal) {
   const began = performance.now();
   let wait = 1000;
   if (session !== null && session !== undefined) {
-    const response = await fetch(`${where}?session=${session}`, { cache: 'no-store', credentials: 'omit', signal });
-    if (response.status === 200) return (await response.json()).move === true;
-    // A node that does not know the session cannot tell, now; and one that has too many who ask says when to ask again.
-    if (response.status === 204) wait -= performance.now() - began;
-    else wait = (Number(response.headers.get('Retry-After')) || 30) * 1000;
+    const stop = within(watchAtMost, signal);
+    try {
+      const response = await fetch(`${where}?session=${session}`, { cache: 'no-store', credentials: 'omit', signal: stop.signal });
+      if (response.status === 200) return (await response.json()).move === true;
+      if (nobody.includes(response.status)) throw new NearestError(`${where}: ${response.status}`);
+      // A node that does not know the session cannot tell, now; and one that has too many who ask says when to ask again.
+      if (response.status === 204) wait -= performance.now() - began;
+      else wait = (Number(response.headers.get('Retry-After')) || 30) * 1000;
+    } finally {
+      stop.done();
+    }
   }
   await pause(wait, signal);
   signal.throwIfAborted();
@@ -354,10 +375,10 @@ function oneByOne(all, f, patience) {
   });
 }
 
-// within is a signal for something that may take so many ms and ends with another signal. done ends it.
+// within is a signal for something that may take so many ms, 0 for as many as it likes, and ends with another signal. done ends it.
 function within(ms, outer) {
   const own = new AbortController();
-  const timer = setTimeout(() => own.abort(new NearestError(`no answer within ${ms} ms`)), ms);
+  const timer = ms > 0 && setTimeout(() => own.abort(new NearestError(`no answer within ${ms} ms`)), ms);
   const pass = () => own.abort(outer.reason);
   if (outer?.aborted) pass();
   outer?.addEventListener('abort', pass);

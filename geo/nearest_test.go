@@ -269,6 +269,9 @@ func TestCounts(t *testing.T) {
 	world := &nearestWorld{nodes: threeNodes()}
 	h := world.handler()                                                       // asked by 192.0.2.1
 	source, now := netip.MustParseAddr("192.0.2.1"), time.Now().Add(time.Hour) // so that nothing comes back meanwhile
+	if w := get(h, NearestPath+"?stays=1"); w.Code != http.StatusOK || world.minted != 0 {
+		t.Errorf("who stays where it is: %d, and %d credentials", w.Code, world.minted)
+	}
 	for range countBurst {
 		if !h.Counts(source, now) {
 			t.Fatal("less than the share counts")

@@ -39,7 +39,9 @@ test('a node dies under a call', { skip: missing ? `no regions here: ${missing}`
     await t.test(`the node ${how}`, async t => {
       const at = () => mover.evaluate(() => document.querySelector('.tile[aria-label="Mover (you)"] .figures').innerText.replace('Now with ', ''));
       const name = await at();
-      const victim = regions.nodes.find(n => n.name === name) ?? eu[0];
+      const victim = regions.nodes.find(n => n.name === name) ?? eu[0]; // which has the page: the figures tell when it is another
+      assert.equal(victim.child.signalCode, null);
+      t.after(() => victim.child.kill('SIGCONT')); // so that it can end
       const before = await Promise.all([watcher, mover].map(page => recorded(page)));
       const since = await watcher.evaluate(() => performance.now());
       t.diagnostic(`${victim.name} ${how}`);
@@ -52,7 +54,6 @@ test('a node dies under a call', { skip: missing ? `no regions here: ${missing}`
       assert.notEqual(await at(), victim.name);
       await until('nobody is there twice', async () => await mover.locator('.tile').count() === 2 && await watcher.locator('.tile').count() === 2);
       assert.equal(await mover.isVisible('#notice'), false);
-      if (signal === 'SIGSTOP') victim.child.kill('SIGCONT'); // so that it can end
     });
   }
   failed = false;

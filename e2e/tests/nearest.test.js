@@ -109,11 +109,13 @@ test('the module by itself', { timeout: 60_000 }, async t => {
   });
 });
 
-// deadly is a node that lists itself and another one, and does as told: it `works`, is `silent`, or `wrong`: all fails but its probe.
+// deadly is a node that lists itself and another one, and does as told: it `works`, is `silent`, behind a `proxy` though not there, or
+// `wrong`: all fails but its probe.
 async function deadly(t, other) {
   const own = { mode: 'works', watched: 0 };
   own.url = await stand(t, (request, response) => {
     if (own.mode === 'silent') return;
+    if (own.mode === 'proxy') return response.writeHead(502).end();
     if (request.url.startsWith('/probe')) return response.writeHead(204).end();
     if (own.mode === 'wrong') return request.socket.destroy();
     if (!request.url.startsWith('/nearest/watch')) return response.end(listing(node('own', `${own.url}/probe`), ...other));
@@ -126,10 +128,11 @@ async function deadly(t, other) {
 const listing = (...nodes) => JSON.stringify({ client: { by: 'address' }, nodes, probes: 3, spread_ms: 5, ttl_s: 600 });
 
 test('a client of a node that is gone', { timeout: 60_000 }, async t => {
-  const found = [];
+  const closed = [];
   const start = async (t, { alone = false } = {}) => {
-    const other = await stand(t, (request, response) => {
+    const other = await stand(t, async (request, response) => {
       if (alone) return request.socket.destroy();
+      await own.network;
       return request.url.startsWith('/nearest') ? response.end(listing(node('own', `${own.url}/probe`), node('other', `${other}/probe`))) : response.writeHead(204).end();
     });
     const own = await deadly(t, [node('other', `${other}/probe`)]);
@@ -139,7 +142,7 @@ test('a client of a node that is gone', { timeout: 60_000 }, async t => {
       own.done = follow({
         node: { probe: `${own.url}/probe` }, url: `${own.url}/nearest`, session: () => 1, trouble: own.trouble, signal: stop.signal,
         open: ({ node }, gone) => { opened.push({ id: node.id, gone }); return 'former'; },
-        close: former => { found.push(former); resolve(opened); },
+        close: former => { closed.push(former); resolve(opened); },
       });
     });
     t.after(async () => {
@@ -157,13 +160,28 @@ test('a client of a node that is gone', { timeout: 60_000 }, async t => {
     const { own, next } = await start(t);
     rings(own, 'silent');
     assert.deepEqual(await next, [{ id: 'other', gone: true }]);
-    assert.deepEqual(found, ['former']);
+    assert.deepEqual(closed, ['former']);
   });
   await t.test('the connection broke', async t => {
     const { own, next } = await start(t);
     own.mode = 'silent';
     own.held.destroy();
     assert.deepEqual(await next, [{ id: 'other', gone: true }]);
+  });
+  await t.test('a proxy is left of it', async t => {
+    const { own, next } = await start(t);
+    rings(own, 'proxy');
+    assert.deepEqual(await next, [{ id: 'other', gone: true }]);
+  });
+  await t.test('it was the network, and what was on its way is lost', async t => {
+    const { own, opened } = await start(t);
+    own.network = pause(1700);
+    rings(own, 'silent');
+    await own.network;
+    own.mode = 'works';
+    const before = own.watched;
+    while (own.watched === before) await pause(10);
+    assert.deepEqual(opened, []);
   });
   await t.test('it answers, though not as it should', async t => {
     const { own, opened } = await start(t);

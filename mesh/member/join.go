@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"time"
 
@@ -38,7 +39,7 @@ func (j *joiner) join(ctx context.Context) (membership, []peer, error) {
 	}
 	for {
 		var errs []error
-		clocks := 0
+		clocks, reached := 0, 0
 		for _, a := range j.inv.Addresses {
 			m, peers, err := j.at(ctx, a)
 			if err == nil {
@@ -52,12 +53,15 @@ func (j *joiner) join(ctx context.Context) (membership, []peer, error) {
 				return membership{}, nil, err
 			}
 			errs = append(errs, err)
+			if _, network := errors.AsType[*net.OpError](err); !network {
+				reached++
+			}
 			if errors.Is(err, errClocks) {
 				clocks++
 			}
 		}
-		if clocks == len(errs) { // it is this machine's clock, rather than one member's; waiting does not change it
-			return membership{}, nil, errs[0]
+		if clocks > 0 && clocks == reached { // it is this machine's clock, rather than one member's; waiting does not change it
+			return membership{}, nil, errors.Join(errs...)
 		}
 		select {
 		case <-ctx.Done():

@@ -3,12 +3,13 @@
 import { ConnectionError, JanusError } from './janus.js';
 import { follow } from '../nearest.js';
 import { Stay } from './stay.js';
-import { after, pause } from './timers.js';
+import { after, cancel, pause } from './timers.js';
 
 const codes = { draining: 472, forbidden: 403, noRoom: 426, missing: 429, unauthorized: 433 };
 const retryEvery = 3_000; // to join again a room that we were in, milliseconds
 const moveWithin = 8_000; // all must flow at another node, or we stay with what does
 const answerWithin = 10_000; // a node that is asked what the page must know
+const tellWithin = 1_000; // the former node who takes our place there
 const linger = 3_000; // the former stay, while others turn to the new one
 
 // CallError is a failure with a sentence for the user. `kind` says what would help: "secret", "pin", "later" or "".
@@ -64,9 +65,10 @@ export class Call extends EventTarget {
   #stay = null;
   #next = null; // where we are moving
   #ours = new Set(); // our ids
-  #at = null; // the node that we moved to: { url, name, iceServers }; null for the one of this page
+  #at = null; // the node that we moved to: { url, name, probe, iceServers }; null for the one of this page
   #moved = null; // the same, of the latest such node
   #rejoining = false;
+  #hurry = () => {}; // has rejoin wait no longer for what it waits for
   #tracks = { audio: null, camera: null, screen: null };
   #ended = false;
   #moves = new AbortController();
@@ -105,7 +107,7 @@ export class Call extends EventTarget {
       throw explain(err, this.#page);
     }
     follow({
-      node: { probe: new URL('./probe', location).href }, room: this.#options.room, signal: this.#moves.signal,
+      node: () => ({ probe: this.#at?.probe ?? new URL('./probe', location).href }), room: this.#options.room, signal: this.#moves.signal,
       session: () => this.#stay?.handles.session, close: former => this.#closeLater(former), trouble: this,
       open: (found, gone) => (gone && this.#rejoining ? this.#rejoinAt(this.#place(found)) : this.#move(this.#place(found), gone)),
     });
@@ -180,7 +182,7 @@ export class Call extends EventTarget {
     const node = nodes.find(socket);
     if (!node) throw new Error('no node with a WebSocket');
     const url = socket(node), here = new URL(url).host === new URL(serverURL(this.#page)).host;
-    return here ? null : { url, name: node.name || new URL(url).hostname, iceServers: node.ice_servers ?? [] };
+    return here ? null : { url, name: node.name || new URL(url).hostname, probe: node.probe, iceServers: node.ice_servers ?? [] };
   }
 
   // move enters the room at another node, and leaves everything to the new stay when all flows there. Others are told who takes
@@ -189,16 +191,19 @@ export class Call extends EventTarget {
     const former = this.#stay;
     if (!former || this.state !== 'joined' && !gone) throw new Error('not now');
     const next = this.#next = this.#stayAt(at);
+    const limit = after(2 * moveWithin, () => next.close()); // its node may die, too
     try {
       await next.enter(this.#self);
       former.forget(next.id);
-      if (!gone) await former.tell({ ...this.#self, metadata: { ...this.#self.metadata, successor: next.id } });
+      const successor = { ...this.#self, metadata: { ...this.#self.metadata, successor: next.id } };
+      if (!gone) await Promise.race([former.tell(successor).catch(() => {}), pause(tellWithin)]); // it may just have gone
       await next.publish(this.#tracks);
       if (!gone) await until(() => next.flows(former), moveWithin);
     } catch (err) {
       next.close();
       throw err;
     } finally {
+      cancel(limit);
       this.#next = null;
     }
     if (this.#ended || this.#stay !== former) {
@@ -231,21 +236,22 @@ export class Call extends EventTarget {
   // rejoin enters the room anew, as often as it takes: the session is gone, with the node's restart or after too long a
   // time without a network.
   async #rejoin() {
-    if (this.#ended) return;
+    if (this.#ended || this.#rejoining) return;
     this.#become('reconnecting');
     this.#drop();
     this.#rejoining = true;
-    for (let wait = retryEvery / 3; !this.#ended; wait = retryEvery) { // everybody else comes back just now, too
-      await pause(wait * (0.7 + 0.6 * Math.random()));
+    for (let wait = retryEvery / 3; !this.#ended; ) { // everybody else comes back just now, too
+      await Promise.race([pause(wait * (0.7 + 0.6 * Math.random())), this.#hurried()]);
       if (this.#ended) return;
       const at = this.#at;
       try {
-        if (!at) this.#page = await fetchPage();
+        if (!at) this.#page = await Promise.race([fetchPage(), this.#hurried().then(() => { throw new ConnectionError('there is a better node'); })]);
         await this.#enter();
         this.#rejoining = false;
         return;
       } catch (err) {
         this.#drop();
+        wait = this.#at === at ? retryEvery : 0;
         if (!(err instanceof JanusError) && this.#at === at) this.#at = at ? null : this.#moved; // one of these may be there again
         console.warn('join again:', err);
         this.dispatchEvent(new Event('trouble'));
@@ -253,9 +259,12 @@ export class Call extends EventTarget {
     }
   }
 
+  #hurried() { return new Promise(resolve => { this.#hurry = resolve; }); }
+
   // rejoinAt has rejoin go on at another node.
   async #rejoinAt(at) {
     this.#at = this.#moved = at;
+    this.#hurry();
     this.#stay?.close(); // where it tries just now
     await until(() => this.state === 'joined', moveWithin);
     return null;

@@ -5,7 +5,7 @@ const patience = 7_000; // before a connection that does not come up is tried by
 const interruption = 4_000; // that is waited out
 const restartEvery = 8_000;
 const lasting = 5_000; // a connection that was not in vain
-const silence = 3_000; // is trouble: browsers check every 2.5 s that they hear their peer, but give it up after 7 s only
+const silence = 3_000; // is trouble, or one lost check where nothing else is sent: browsers make them every 2.5 s, and give their peer up after 7 s
 
 // Connection wraps an RTCPeerConnection as `pc`.
 //   ice       gives { servers, relayOnly } and is asked anew each time: credentials of relays expire
@@ -19,6 +19,7 @@ export class Connection {
   #trouble;
   #handle;
   #timer = 0;
+  #closed = false;
   #restarted = 0;
   #wasUp = false;
   #listening = 0; // a timer
@@ -34,6 +35,7 @@ export class Connection {
   // open makes the RTCPeerConnection.
   async open() {
     const { servers, relayOnly } = await this.#ice(false);
+    if (this.#closed) throw new Error('the connection was closed before it was open');
     this.pc = new RTCPeerConnection({
       bundlePolicy: 'max-bundle',
       iceServers: servers,
@@ -58,6 +60,7 @@ export class Connection {
   }
 
   close() {
+    this.#closed = true;
     clearTimeout(this.#timer);
     clearInterval(this.#listening);
     if (!this.pc) return;
@@ -82,12 +85,13 @@ export class Connection {
     }
   }
 
-  // listen finds out whether anything comes.
+  // listen finds out whether anything comes. Where statistics do not tell, and with no more than a chat, the browser's own word has to do.
   async #listen() {
-    const line = this.pc.getTransceivers()[0];
+    const line = this.pc.getTransceivers().find(t => ['sendonly', 'recvonly'].includes(t.currentDirection));
     if (!this.up || !line) return;
     const stats = await (line.currentDirection === 'sendonly' ? line.sender : line.receiver).getStats().catch(() => null);
-    const transport = [...stats?.values() ?? []].find(s => s.type === 'transport'), pair = stats?.get(transport?.selectedCandidatePairId);
+    const all = [...stats?.values() ?? []], transport = all.find(s => s.type === 'transport');
+    const pair = stats?.get(transport?.selectedCandidatePairId) ?? all.find(s => s.type === 'candidate-pair' && s.selected);
     if (!pair) return;
     const what = `${pair.id} ${pair.bytesReceived} ${pair.responsesReceived}`, now = performance.now();
     if (what !== this.#heard.what) this.#heard = { what, when: now };

@@ -125,12 +125,14 @@ export class Subscriber extends EventTarget {
     if (this.#closed || !this.#handle) return;
     if (jsep) {
       if (!this.#connection) {
-        const connection = new Connection(this.#handle, this.#ice, {
+        const connection = this.#connection = new Connection(this.#handle, this.#ice, {
           restart: () => this.#restart(),
           trouble: () => this.dispatchEvent(new Event('trouble')),
         });
-        const pc = await connection.open();
-        this.#connection = connection;
+        const pc = await connection.open().catch(err => {
+          if (this.#connection === connection) this.#connection = null;
+          throw err;
+        });
         pc.ondatachannel = ({ channel }) => this.#listen(channel);
       }
       const pc = this.#connection.pc;
